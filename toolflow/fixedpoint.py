@@ -1,0 +1,187 @@
+"""The number system: the only place where this project quantises, rounds, saturates or shifts.
+
+A tensor is a set of integers ``q`` with a fraction length ``f``: ``x = q * 2**-f`` (dynamic fixed
+point, paper section 2.2). Rounding is half up (``floor(v + 0.5)``; in hardware: add
+``1 << (s - 1)``, arithmetic shift right by ``s``), then saturation. ``rtl/cascade_pkg.sv`` mirrors
+``round_shift`` and ``saturate``; ``verif/unit/fixedpoint`` drives both over the corner values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MIN_BITS = 2
+MAX_BITS = 16
+
+BIAS_BITS = 32
+"""Wordlength of the stored (HPU's) biases, at the accumulator's scale."""
+
+LOGIT_BITS = 16
+"""Wordlength of the network's output: the CEU compares logits finer than the activations."""
+
+LEAKY_SLOPE_BITS = 8
+"""Wordlength of the unsigned LeakyReLU slope's mantissa."""
+
+LEAKY_GUARD_BITS = 6
+"""Bits kept above the activations' wordlength between a LeakyReLU's two roundings."""
+
+RECIPROCAL_BITS = 16
+"""Wordlength of the unsigned reciprocal that an average pooling multiplies by."""
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, order=True)
+class Format:
+    """A fixed-point format: ``bits`` wide, fraction length ``frac``, two's complement or unsigned.
+
+    Raises:
+        ValueError: ``bits`` is not a wordlength the hardware can be built for.
+    """
+
+    bits: int
+    frac: int
+    signed: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= BIAS_BITS:
+            raise ValueError(f"wordlength {self.bits} is outside 1..{BIAS_BITS}")
+
+    @property
+    def low(self) -> int:
+        """The smallest integer of the format."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """The largest integer of the format."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    @property
+    def step(self) -> float:
+        """The value of one unit in the last place, ``2**-frac``."""
+        return 2.0**-self.frac
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A LeakyReLU slope ``mantissa * 2**-shift``, mantissa unsigned and normalised."""
+
+    mantissa: int
+    shift: int
+
+
+@dataclass(frozen=True)
+class Reciprocal:
+    """``1 / divisor`` as ``mantissa * 2**-shift``, mantissa unsigned of ``RECIPROCAL_BITS``."""
+
+    mantissa: int
+    shift: int
+
+
+def round_half_up(value: ArrayLike) -> IntArray:
+    """Return ``floor(value + 0.5)`` as integers."""
+    return np.floor(np.asarray(value, np.float64) + 0.5).astype(np.int64)
+
+
+def saturate(q: ArrayLike, low: int, high: int) -> IntArray:
+    """Clamp integers to ``low..high``."""
+    return np.clip(np.asarray(q, np.int64), low, high)
+
+
+def round_shift(q: ArrayLike, shift: ArrayLike) -> IntArray:
+    """Shift integers right by ``shift >= 0`` (scalar or broadcastable), rounding half up.
+
+    Raises:
+        ValueError: a shift is negative; formats are chosen so that none is (see ``Scheme``).
+    """
+    s = np.asarray(shift, np.int64)
+    if np.any(s < 0):
+        raise ValueError("round_shift needs shifts >= 0")
+    half = np.where(s > 0, np.left_shift(1, np.maximum(s - 1, 0)), 0)
+    return np.right_shift(np.asarray(q, np.int64) + half, s)
+
+
+def quantise(x: ArrayLike, fmt: Format) -> IntArray:
+    """Quantise real values: round half up at ``2**-frac``, then saturate."""
+    scaled = np.ldexp(np.asarray(x, np.float64), fmt.frac)
+    return np.clip(np.floor(scaled + 0.5), fmt.low, fmt.high).astype(np.int64)
+
+
+def dequantise(q: ArrayLike, frac: int) -> NDArray[np.float64]:
+    """Return the real values ``q * 2**-frac``."""
+    return np.ldexp(np.asarray(q, np.float64), -frac)
+
+
+def window(q: ArrayLike, shift: ArrayLike, low: int, high: int) -> IntArray:
+    """Cut a narrower word from a wider one: rounded at the bottom, saturated at the top.
+
+    This is how the LPU gets its weights, biases and input from the HPU's (paper section 2.2):
+    ``sat(round_half_up(q >> shift))`` with ``shift = f_HPU - f_LPU >= 0``.
+    """
+    return saturate(round_shift(q, shift), low, high)
+
+
+def requantise(
+    accumulator: ArrayLike,
+    bias: ArrayLike,
+    shift: ArrayLike,
+    low: int,
+    high: int,
+    slope: Slope | None = None,
+    act_bits: int = MAX_BITS,
+) -> IntArray:
+    """Turn accumulators into activations, with the activation function fused.
+
+    ``y = round_shift(accumulator + bias, shift)``. With a ``slope`` (LeakyReLU), ``y`` is saturated
+    to ``act_bits + LEAKY_GUARD_BITS`` signed bits and its negative values become
+    ``round_shift(y * mantissa, slope.shift)``. The result is clamped to ``low..high``: ``low = 0``
+    makes a ReLU, a smaller ``high`` a clipped one.
+    """
+    y = round_shift(np.asarray(accumulator, np.int64) + np.asarray(bias, np.int64), shift)
+    if slope is not None:
+        y = leaky(y, slope, act_bits)
+    return saturate(y, low, high)
+
+
+def leaky(y: ArrayLike, slope: Slope, act_bits: int) -> IntArray:
+    """Apply the integer LeakyReLU of ``requantise`` (without the final clamp)."""
+    guard = Format(act_bits + LEAKY_GUARD_BITS, 0)
+    y = saturate(y, guard.low, guard.high)
+    return np.where(y < 0, round_shift(y * slope.mantissa, slope.shift), y)
+
+
+def slope_of(alpha: float) -> Slope:
+    """Return the nearest ``Slope`` to ``0 < alpha < 1``."""
+    shift = LEAKY_SLOPE_BITS - 1 - int(np.floor(np.log2(alpha)))
+    mantissa = int(round_half_up(alpha * 2.0**shift))
+    if mantissa == 1 << LEAKY_SLOPE_BITS:
+        mantissa, shift = mantissa >> 1, shift - 1
+    return Slope(mantissa, shift)
+
+
+def reciprocal_of(divisor: int) -> Reciprocal:
+    """Return ``1 / divisor`` rounded half up to ``RECIPROCAL_BITS`` significant bits."""
+    shift = RECIPROCAL_BITS - 1 + (divisor - 1).bit_length()
+    return Reciprocal(int(round_half_up(2.0**shift / divisor)), shift)
+
+
+def fraction_for(limit: float, bits: int, signed: bool) -> int:
+    """Return the largest fraction length whose format holds ``limit`` without saturating.
+
+    ``limit`` is the largest magnitude to hold; 0 gives the finest useful format, ``bits``.
+    """
+    if limit <= 0:
+        return bits
+    magnitude_bits = bits - 1 if signed else bits
+    frac = magnitude_bits - int(np.ceil(np.log2(limit)))
+    top = (1 << magnitude_bits) - 1
+    return frac if np.floor(np.ldexp(limit, frac) + 0.5) <= top else frac - 1
+
+
+def storage_bits(bits: int) -> int:
+    """Return the width a word takes in memory: the next of 2, 4, 8, 16 bits (32 for biases)."""
+    return max(2, 1 << (bits - 1).bit_length())

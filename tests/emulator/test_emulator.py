@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.random_networks import every_layer_kind, plain_scheme
+
+from toolflow.emulator.exact_float import Emulator, provable
+from toolflow.emulator.integer_network import (
+    IntegerMatmul,
+    IntegerNetwork,
+    compile_network,
+    cut_weights,
+    quantise_images,
+    store,
+)
+from toolflow.emulator.reference import accumulate, run_reference
+from toolflow.errors import UserError
+from toolflow.fixedpoint import round_shift
+from toolflow.network.graph import Conv
+from toolflow.quantisation.scheme import Precision, format_groups
+
+PRECISIONS = [(8, 8), (4, 4), (3, 5), (2, 2), (16, 8), (8, 16), (16, 16)]
+
+
+def build(precision: tuple[int, int], seed: int = 0) -> IntegerNetwork:
+    network = every_layer_kind(seed)
+    scheme = plain_scheme(network, Precision(*precision))
+    return compile_network(network, scheme, store(network, scheme))
+
+
+def images(network: IntegerNetwork, count: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    shape = (count, *network.network.input_shape)
+    return quantise_images(rng.normal(0, 1, shape), network.stored_input)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fast_equals_reference_on_every_tensor(precision: tuple[int, int], seed: int) -> None:
+    network = build(precision, seed)
+    words = images(network, 19, seed)
+    expected = run_reference(network, words)
+    fast = Emulator(network, threads=2, keep=tuple(expected)).run(words)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(fast[name], value, err_msg=name)
+        assert value.any(), f"{name} is all zero: the comparison says nothing"
+
+
+def test_both_engines_are_used() -> None:
+    kinds = {provable(layer) for layer in build((8, 8)).layers}
+    assert kinds == {True, False}
+    assert not any(
+        provable(layer)
+        for layer in build((16, 16)).layers
+        if isinstance(layer, IntegerMatmul) and layer.weight.size > 1000
+    )
+
+
+def test_fast_is_exact_at_the_proven_limit() -> None:
+    """All-extreme words: the largest accumulators that 8 bits can reach in this network."""
+    network = build((8, 8))
+    shape = (4, *network.network.input_shape)
+    words = np.full(shape, network.stored_input.low)
+    words[1:3] = network.stored_input.high
+    words[2, :, ::2] = network.stored_input.low
+    expected = run_reference(network, words)["logits"]
+    np.testing.assert_array_equal(Emulator(network).logits(words), expected)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "f"])
+def test_accumulators_equal_a_direct_sum(name: str) -> None:
+    network = build((8, 8))
+    tensors = run_reference(network, images(network, 2))
+    layer = next(item for item in network.matmuls if item.layer.name == name)
+    spec = layer.layer
+    assert isinstance(spec, Conv)
+    x = tensors[spec.inputs[0]]
+    got = accumulate(layer, x)
+    top, left, bottom, right = spec.pads
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    per_group_in = x.shape[1] // spec.groups
+    per_group_out = got.shape[1] // spec.groups
+    kernel = spec.weight.shape[2:]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        n, o = int(rng.integers(got.shape[0])), int(rng.integers(got.shape[1]))
+        y, z = int(rng.integers(got.shape[2])), int(rng.integers(got.shape[3]))
+        first = o // per_group_out * per_group_in
+        patch = padded[
+            n,
+            first : first + per_group_in,
+            y * spec.stride[0] : y * spec.stride[0] + kernel[0],
+            z * spec.stride[1] : z * spec.stride[1] + kernel[1],
+        ]
+        assert got[n, o, y, z] == int((patch * layer.weight[o]).sum())
+
+
+def test_accumulator_limit_holds_and_is_reached_by_some_layer() -> None:
+    network = build((8, 8))
+    tensors = run_reference(network, images(network, 8))
+    for layer in network.matmuls:
+        biased = accumulate(layer, tensors[layer.layer.inputs[0]])
+        assert np.abs(biased).max() <= layer.accumulator_limit
+    assert network.accumulator_bits <= 32
+
+
+def test_sixteen_bits_are_close_to_float() -> None:
+    wide, narrow = build((16, 16)), build((4, 4))
+    rng = np.random.default_rng(5)
+    real = rng.normal(0, 1, (8, *wide.network.input_shape))
+    logits = []
+    for network in (wide, narrow, build((14, 14))):
+        words = quantise_images(real, network.stored_input)
+        logits.append(run_reference(network, words)["logits"] * network.logit_format.step)
+    assert np.abs(logits[0] - logits[2]).max() < 0.05
+    assert np.abs(logits[0] - logits[1]).max() > 0.05
+
+
+class TestLowPrecisionUnit:
+    def test_parameters_are_cut_from_the_stored_words(self) -> None:
+        network = every_layer_kind()
+        high = plain_scheme(network, Precision(8, 8))
+        low = plain_scheme(network, Precision(3, 4))
+        stored = store(network, high)
+        lpu = compile_network(network, low, stored)
+        for layer in lpu.matmuls:
+            source = stored.layers[layer.layer.name]
+            assert layer.weight_window == 5
+            expected = np.clip(round_shift(source.weight, 5), -4, 3)
+            np.testing.assert_array_equal(layer.weight, expected)
+            np.testing.assert_array_equal(
+                layer.bias, round_shift(source.bias, layer.bias_window)
+            )
+        assert lpu.input_window == 4
+        words = images(lpu, 6)
+        assert np.abs(words).max() > 8
+        expected = run_reference(lpu, words)
+        np.testing.assert_array_equal(expected["image"], np.clip(round_shift(words, 4), -8, 7))
+        np.testing.assert_array_equal(Emulator(lpu).logits(words), expected["logits"])
+
+    def test_same_scheme_means_identity(self) -> None:
+        network = build((8, 8))
+        assert all(m.weight_window == 0 and m.bias_window == 0 for m in network.matmuls)
+        assert network.input_window == 0
+
+    def test_finer_than_stored_is_refused(self) -> None:
+        network = every_layer_kind()
+        stored = store(network, plain_scheme(network, Precision(4, 4)))
+        with pytest.raises(ValueError, match="shift"):
+            compile_network(network, plain_scheme(network, Precision(8, 8)), stored)
+
+    def test_cut_weights_fit(self) -> None:
+        network = every_layer_kind()
+        stored = store(network, plain_scheme(network, Precision(8, 8)))
+        scheme = plain_scheme(network, Precision(2, 2))
+        for name, layer in stored.layers.items():
+            cut = cut_weights(layer, scheme.weights[name])
+            assert cut.min() >= -2
+            assert cut.max() <= 1
+
+
+def test_an_accumulator_beyond_the_hardware_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolflow.emulator.integer_network.MAX_ACCUMULATOR_BITS", 20)
+    with pytest.raises(UserError, match="accumulator"):
+        build((16, 16))
+
+
+def test_groups_tie_what_moves_without_arithmetic() -> None:
+    groups = {group.name: group for group in format_groups(every_layer_kind())}
+    assert groups["c"].tensors == ("c", "d", "e")
+    assert not groups["c"].non_negative
+    assert groups["g"].tensors == ("g", "h")
+    assert groups["g"].non_negative
+    assert groups["i"].non_negative
+    assert groups["logits"].is_logits
+    assert not groups["logits"].non_negative

@@ -1,0 +1,1 @@
+"""Bit-exact integer execution of a network under a quantisation scheme."""

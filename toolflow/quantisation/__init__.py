@@ -1,0 +1,1 @@
+"""Quantisation: formats, per-layer statistics and the search for a scheme."""

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Types, limits and arithmetic that every module shares. Written by hand.
+//
+// The arithmetic mirrors toolflow/fixedpoint.py, which is the definition: rounding is half up, then
+// saturation. verif/unit/fixedpoint drives both over the corner values.
+
+package cascade_pkg;
+
+  // Wordlengths of weights and activations that the hardware can be built for.
+  localparam int unsigned MIN_BITS = 2;
+  localparam int unsigned MAX_BITS = 16;
+
+  // Biases, at the accumulator's scale; signed.
+  localparam int unsigned BIAS_BITS = 32;
+
+  // The last layer's output; signed.
+  localparam int unsigned LOGIT_BITS = 16;
+
+  // Run-time right shifts: 0..31.
+  localparam int unsigned SHIFT_BITS = 5;
+
+  // LeakyReLU: unsigned mantissa of the slope, and the bits kept above the activations' wordlength
+  // between its two roundings.
+  localparam int unsigned LEAKY_SLOPE_BITS = 8;
+  localparam int unsigned LEAKY_GUARD_BITS = 6;
+
+  // Unsigned reciprocal that an average pooling multiplies by.
+  localparam int unsigned RECIPROCAL_BITS = 16;
+
+  // The widest intermediate of the fixed-point functions: the width of a DSP48 accumulator.
+  localparam int unsigned WIDE_BITS = 48;
+
+  typedef logic signed [WIDE_BITS-1:0] wide_t;
+  typedef logic [SHIFT_BITS-1:0] shift_t;
+
+  // Smallest integer of a format of `bits` (1..WIDE_BITS-1) bits.
+  function automatic wide_t format_low(input int unsigned bits, input bit is_signed);
+    return is_signed ? -(wide_t'(1) <<< (bits - 1)) : '0;
+  endfunction
+
+  // Largest integer of a format of `bits` (1..WIDE_BITS-1) bits.
+  function automatic wide_t format_high(input int unsigned bits, input bit is_signed);
+    return (wide_t'(1) <<< (is_signed ? bits - 1 : bits)) - wide_t'(1);
+  endfunction
+
+  // floor(value / 2**shift + 1/2): half up, so the bit below the new last place is the carry in.
+  // Adding that bit after the shift equals adding 2**(shift-1) before it, cannot overflow, and needs
+  // an adder of the result's width only.
+  function automatic wide_t round_shift(input wide_t value, input shift_t shift);
+    logic signed [WIDE_BITS:0] shifted;  // one place below the result's last
+    shifted = $signed({value, 1'b0}) >>> shift;
+    return $signed(shifted[WIDE_BITS:1]) + $signed({{(WIDE_BITS - 1) {1'b0}}, shifted[0]});
+  endfunction
+
+  // Clamp to low..high (low <= high).
+  function automatic wide_t saturate(input wide_t value, input wide_t low, input wide_t high);
+    return (value < low) ? low : (value > high) ? high : value;
+  endfunction
+
+  // Bits of an index into `count` entries; at least one, so that it can be a port.
+  function automatic int unsigned index_bits(input int unsigned count);
+    return (count > 1) ? $clog2(count) : 1;
+  endfunction
+
+  function automatic int unsigned min_of(input int unsigned a, input int unsigned b);
+    return (a < b) ? a : b;
+  endfunction
+
+endpackage

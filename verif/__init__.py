@@ -1,0 +1,1 @@
+"""Verification of the RTL against ``toolflow``."""

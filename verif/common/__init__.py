@@ -1,0 +1,1 @@
+"""What the benches share: simulation runner, stream agents, scoreboard, packing, golden models."""

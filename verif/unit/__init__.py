@@ -1,0 +1,1 @@
+"""Block benches: one package a block."""

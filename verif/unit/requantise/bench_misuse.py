@@ -1,0 +1,22 @@
+"""cocotb test that breaks a rule on the inputs; the design's assertion must end the run."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import Any
+
+import cocotb
+
+from verif.unit.requantise.bench_requantise import Bench
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def illegal_bounds(dut: Any) -> None:
+    """One beat with the bounds of the environment."""
+    bench = Bench(dut)
+    await bench.testbench.start()
+    low, high = json.loads(os.environ["BOUNDS"])
+    bench.drive(replace(bench.random_beat(), low=low, high=high))
+    await bench.testbench.run(50)

@@ -71,9 +71,7 @@ def every_layer_kind(seed: int = 0) -> Network:
     c = _conv(rng, "c", "a", (8, 13, 11), 12, (5, 3), (2, 1), (2, 0, 1, 1), 1, RELU6)
     shape = b.out_shape
     added = Add(name="d", inputs=("b", "c"), output="d", out_shape=shape, activation=LEAKY)
-    joined = Concat(
-        name="e", inputs=("d", "c"), output="e", out_shape=(24, shape[1], shape[2])
-    )
+    joined = Concat(name="e", inputs=("d", "c"), output="e", out_shape=(24, shape[1], shape[2]))
     depthwise = _conv(
         rng, "f", "e", (24, shape[1], shape[2]), 24, (3, 3), (1, 1), (1, 1, 1, 1), 24,
         Activation(),
@@ -130,7 +128,6 @@ def plain_scheme(network: Network, precision: Precision) -> Scheme:
         for name in group.tensors
     }
     weights = {
-        layer.name: Format(precision.weight_bits, weight_frac)
-        for layer in network.weight_layers
+        layer.name: Format(precision.weight_bits, weight_frac) for layer in network.weight_layers
     }
     return Scheme(precision, MappingProxyType(weights), MappingProxyType(tensors))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.random_networks import every_layer_kind, plain_scheme
 
+from tests.random_networks import every_layer_kind, plain_scheme
 from toolflow.emulator.exact_float import Emulator, provable
 from toolflow.emulator.integer_network import (
     IntegerMatmul,
@@ -128,9 +128,7 @@ class TestLowPrecisionUnit:
             assert layer.weight_window == 5
             expected = np.clip(round_shift(source.weight, 5), -4, 3)
             np.testing.assert_array_equal(layer.weight, expected)
-            np.testing.assert_array_equal(
-                layer.bias, round_shift(source.bias, layer.bias_window)
-            )
+            np.testing.assert_array_equal(layer.bias, round_shift(source.bias, layer.bias_window))
         assert lpu.input_window == 4
         words = images(lpu, 6)
         assert np.abs(words).max() > 8

@@ -18,8 +18,3 @@ async def hangs(dut: Any) -> None:
     """Never return control to the simulator, which no simulated time-out can end."""
     while True:
         pass
-
-
-@cocotb.test(skip=True)
-async def is_skipped(dut: Any) -> None:
-    """Do not run."""

@@ -88,6 +88,7 @@ def simulate(
     extra_env: Mapping[str, str] | None = None,
     defines: Sequence[str] = (),
     control_files: Sequence[Path] = (),
+    extra_sources: Sequence[Path] = (),
     timeout_s: int = 300,
 ) -> int:
     """Build ``top`` (if needed) and run a cocotb module on it; return the number of tests passed.
@@ -101,13 +102,20 @@ def simulate(
         extra_env: environment variables for the bench.
         defines: preprocessor names to define.
         control_files: Verilator control files (``.vlt``) for the build.
+        extra_sources: sources outside ``rtl/`` that the design needs, such as a plan's package.
         timeout_s: wall-clock limit of the simulation.
 
     Raises:
         SimulationError: the build failed, the simulator died or ran too long, a test failed, or no
             test ran.
     """
-    built = build(top, parameters, defines=defines, control_files=control_files)
+    built = build(
+        top,
+        parameters,
+        defines=defines,
+        control_files=control_files,
+        extra_sources=extra_sources,
+    )
     return run(
         built,
         test_module,
@@ -124,13 +132,14 @@ def build(
     *,
     defines: Sequence[str] = (),
     control_files: Sequence[Path] = (),
+    extra_sources: Sequence[Path] = (),
 ) -> Build:
     """Build ``top`` with ``parameters`` unless the same build exists.
 
     Raises:
         SimulationError: Verilator or the compiler reported an error or a warning.
     """
-    sources = closure([top])
+    sources = closure([*extra_sources, top])
     harness = Path(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
     library = cocotb_tools.config.libs_dir
     arguments = [

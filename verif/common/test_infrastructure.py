@@ -16,12 +16,16 @@ TOP = RTL / "common" / "skid_buffer.sv"
 
 
 @pytest.mark.parametrize(
-    ("testcase", "message"),
-    [("fails", "on purpose"), ("is_skipped", "0 tests passed"), ("absent", "")],
+    ("module", "testcase", "message"),
+    [
+        (RUNNER, "fails", "on purpose"),
+        (RUNNER, "absent", "absent"),
+        (f"{RUNNER}_skipped", None, "0 tests passed"),
+    ],
 )
-def test_runner_reports_failures(testcase: str, message: str) -> None:
+def test_runner_reports_failures(module: str, testcase: str | None, message: str) -> None:
     with pytest.raises(SimulationError, match=message):
-        simulate(TOP, {"Width": 13}, RUNNER, seed=1, testcase=testcase)
+        simulate(TOP, {"Width": 13}, module, seed=1, testcase=testcase)
 
 
 def test_runner_ends_a_hanging_simulation() -> None:

@@ -1,0 +1,116 @@
+"""A plan's folder as its integrator finds it: layers with their data, ready for the MM unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from toolflow.emission.descriptors import WORDS, Op, decode
+from toolflow.emission.files import GOLDEN_FILE
+from toolflow.emission.memory_images import unpack_words
+from toolflow.fixedpoint import storage_bits
+from toolflow.plan import Plan, read_plan
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerJob:
+    """One group of one layer for one image: ``outputs = requantise(acts @ weights + biases)``.
+
+    Attributes:
+        descriptor: the layer's descriptor fields.
+        acts: rows x depth, the unit's activations (zero padding made).
+        weights: depth x columns, the stored words.
+        biases: columns, the stored words.
+        outputs: rows x columns, what the emulator says.
+    """
+
+    name: str
+    descriptor: dict[str, int]
+    acts: IntArray
+    weights: IntArray
+    biases: IntArray
+    outputs: IntArray
+
+
+def descriptors_of(folder: Path, unit: str) -> list[dict[str, int]]:
+    """Return all of a unit's descriptors."""
+    data = (folder / f"descriptors_{unit}.bin").read_bytes()
+    size = 4 * WORDS
+    return [decode(data[k : k + size]) for k in range(0, len(data), size)]
+
+
+def jobs_of(folder: Path, unit: str, layers: Sequence[str], image: int = 0) -> Iterator[LayerJob]:
+    """Yield the named layers' groups for one golden image.
+
+    Raises:
+        KeyError: a layer is not in the plan.
+    """
+    plan = read_plan(folder)
+    golden = np.load(folder / GOLDEN_FILE)
+    tensors = {
+        index: golden[f"{unit}/tensor/{tensor.name}"][image].astype(np.int64)
+        for index, tensor in enumerate(plan.tensors)
+    }
+    descriptors = descriptors_of(folder, unit)
+    names = [layer.name for layer in plan.layers]
+    assert len(names) == len(descriptors), "a layer with several descriptors: match by tensor"
+    by_name = dict(zip(names, descriptors, strict=True))
+    for name in layers:
+        yield from _jobs(folder, plan, name, by_name[name], tensors)
+
+
+def _jobs(
+    folder: Path, plan: Plan, name: str, d: dict[str, int], tensors: dict[int, IntArray]
+) -> Iterator[LayerJob]:
+    x, y = tensors[d["input_first"]], tensors[d["output"]]
+    groups, out_channels = d["groups"], d["out_channels"]
+    if d["op"] == Op.CONV:
+        depth = d["kernel_height"] * d["kernel_width"] * d["in_channels"] // groups
+        columns = _im2col(x, d)
+        results = y.transpose(1, 2, 0).reshape(-1, out_channels)
+    else:
+        depth = x.size
+        columns = [_channel_last_vector(d, tensors, x)[None]]
+        results = y[None]
+    bits = storage_bits(plan.hpu.weight_bits)
+    raw = (folder / "weights.bin").read_bytes()[d["weight_offset"] :]
+    weights = unpack_words(raw[: -(-out_channels * depth * bits // 8)], bits, out_channels * depth)
+    shaped = weights.reshape(groups, out_channels // groups, depth)
+    bias_bytes = (folder / "biases.bin").read_bytes()[d["bias_offset"] :]
+    biases = np.frombuffer(bias_bytes, "<i4", out_channels).astype(np.int64)
+    width = out_channels // groups
+    for group in range(groups):
+        part = slice(group * width, (group + 1) * width)
+        yield LayerJob(name, d, columns[group], shaped[group].T, biases[part], results[:, part])
+
+
+def _im2col(x: IntArray, d: dict[str, int]) -> list[IntArray]:
+    """Return a matrix a group, output pixels x (kernel row, kernel column, channel)."""
+    padded = np.pad(
+        x,
+        ((0, 0), (d["pad_top"], d["pad_bottom"]), (d["pad_left"], d["pad_right"])),
+    )
+    kernel = (d["kernel_height"], d["kernel_width"])
+    windows = sliding_window_view(padded, kernel, axis=(1, 2))
+    windows = windows[:, :: d["stride_height"], :: d["stride_width"]]
+    per_group = np.split(windows, d["groups"], axis=0)
+    return [
+        part.transpose(1, 2, 3, 4, 0).reshape(-1, kernel[0] * kernel[1] * part.shape[0])
+        for part in per_group
+    ]
+
+
+def _channel_last_vector(d: dict[str, int], tensors: dict[int, IntArray], x: IntArray) -> IntArray:
+    """Return a dense layer's input in memory order: channel-last if it was flattened."""
+    for source, tensor in tensors.items():
+        flat = tensor.ndim == 3 and source < d["input_first"] and tensor.size == x.size
+        if flat and np.array_equal(tensor.reshape(-1), x):
+            return tensor.transpose(1, 2, 0).reshape(-1)
+    return x

@@ -1,0 +1,1 @@
+"""Benches of several blocks together, on planned networks."""

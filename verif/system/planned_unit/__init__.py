@@ -1,0 +1,1 @@
+"""A planned network layer through a unit of the planned size."""

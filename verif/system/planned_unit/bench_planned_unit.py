@@ -1,0 +1,140 @@
+"""Whole layers of a planned network through one unit of the planned size, word by word.
+
+All data come from the plan's folder, as an integrator finds them: weights and biases from the
+memory images, settings from the unit's descriptors, activations from the golden vectors.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from toolflow.emission.descriptors import Op
+from verif.common.packing import pack, unpack
+from verif.common.planned import LayerJob, jobs_of
+from verif.common.scoreboard import Scoreboard
+from verif.common.streams import StreamDriver, StreamMonitor, Testbench, stall_patterns
+from verif.common.tiling import Tiling, chunks, streams
+
+LOGIT_BITS = 16
+BIAS_BITS = 32
+
+
+class PlannedUnit:
+    """The unit with an agent on every stream."""
+
+    def __init__(self, dut: Any) -> None:
+        sizes = [int(dut.sizes_o[k].value) for k in range(7)]
+        t_r, t_p, t_c, self.stored_bits, self.act_bits, self.weight_bits, _ = sizes
+        self.tiling = Tiling(t_r, t_p, t_c)
+        self.dut = dut
+        self.board: Scoreboard[tuple[int, ...]] = Scoreboard("activations")
+        rng = random.Random(int(cocotb.RANDOM_SEED))
+        patterns = stall_patterns(rng)
+
+        def stall() -> Any:
+            return patterns[rng.choice(sorted(patterns))]
+
+        self.weight = StreamDriver(
+            dut.weight_valid_i, dut.weight_ready_o, {"data": dut.weight_data_i}, rng, stall()
+        )
+        self.bias = StreamDriver(
+            dut.bias_valid_i, dut.bias_ready_o, {"data": dut.bias_data_i}, rng, stall()
+        )
+        self.act = StreamDriver(
+            dut.act_valid_i,
+            dut.act_ready_o,
+            {
+                "data": dut.act_data_i,
+                "first": dut.act_first_i,
+                "last": dut.act_last_i,
+                "tile_last": dut.act_tile_last_i,
+                "signed": dut.act_signed_i,
+            },
+            rng,
+            stall(),
+        )
+        self.out = StreamMonitor(
+            dut.out_valid_o, dut.out_ready_i, {"data": dut.out_data_o}, self._observe
+        )
+        self.out.stall = stall()
+        self.testbench = Testbench(dut, [self.weight, self.bias, self.act, self.out])
+        self.signed_words = True
+
+    async def run(self, job: LayerJob, planted_error: int = 0) -> int:
+        """Run one group of a layer and compare all its outputs; return the words compared."""
+        dut, d = self.dut, job.descriptor
+        dut.weight_window_i.value = d["weight_window"]
+        dut.bias_window_i.value = d["bias_window"]
+        dut.shift_i.value = d["shift"]
+        dut.low_i.value = d["low"]
+        dut.high_i.value = d["high"]
+        dut.leaky_i.value = d["leaky"]
+        dut.slope_mantissa_i.value = d["slope_mantissa"]
+        dut.slope_shift_i.value = d["slope_shift"]
+        self.signed_words = d["low"] < 0
+        columns = list(chunks(job.weights.shape[1], self.tiling.t_c))
+        rows = list(chunks(job.acts.shape[0], self.tiling.t_r))
+        cut = streams(job.acts, job.weights, self.tiling)
+        self.weight.send({"data": w} for w in pack(cut.weights, self.stored_bits))
+        self.act.send(
+            {
+                "data": word,
+                "first": int(first),
+                "last": int(last),
+                "tile_last": int(tile_last),
+                "signed": d["in_signed"],
+            }
+            for word, first, last, tile_last in zip(
+                pack(cut.acts, self.act_bits), cut.first, cut.last, cut.tile_last, strict=True
+            )
+        )
+        for column in columns:
+            width = column.stop - column.start
+            spare = self.tiling.t_c - width
+            bias = np.pad(job.biases[column], (0, spare))
+            for row in rows:
+                expected = job.outputs[row, column].copy()
+                expected[-1, -1] += planted_error
+                self.board.expect(tuple(line) for line in expected.tolist())
+                count = len(expected)
+                self.bias.send([{"data": pack(bias[None], BIAS_BITS)[0]}] * count)
+        self._widths = [
+            c.stop - c.start for c in columns for r in rows for _ in range(r.stop - r.start)
+        ]
+        self._widths.reverse()
+        steps = sum(max(r.stop - r.start, self.tiling.t_c) for r in rows)
+        depth = -(-job.acts.shape[1] // self.tiling.t_p)
+        await self.testbench.run_until(
+            lambda: self.board.done and self.weight.idle and self.act.idle and self.bias.idle,
+            500 + 40 * steps * depth * len(columns),
+        )
+        self.board.finish()
+        return int(job.outputs.size)
+
+    def _observe(self, beat: dict[str, int]) -> None:
+        row = unpack([beat["data"]], LOGIT_BITS, self.tiling.t_c, signed=self.signed_words)[0]
+        self.board.observe(tuple(row[: self._widths.pop()].tolist()))
+
+
+@cocotb.test(timeout_time=2, timeout_unit="sec")
+async def whole_layers(dut: Any) -> None:
+    """The chosen layers of the planned network, every output word, under random stalls."""
+    unit = PlannedUnit(dut)
+    await unit.testbench.start()
+    name = "lpu" if int(dut.Lpu.value) else "hpu"
+    folder = Path(os.environ["PLAN_FOLDER"])
+    planted = int(os.environ.get("PLANTED_ERROR", "0"))
+    kinds = set()
+    compared = 0
+    for job in jobs_of(folder, name, os.environ["PLAN_LAYERS"].split(",")):
+        compared += await unit.run(job, planted)
+        kinds.add(job.descriptor["op"])
+    assert kinds == {int(Op.CONV), int(Op.DENSE)}, "a convolution and a dense layer must run"
+    dut._log.info("%d words equal", compared)
+    assert compared > 0

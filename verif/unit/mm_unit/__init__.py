@@ -1,0 +1,1 @@
+"""Bench of ``mm_unit``."""

@@ -1,0 +1,1 @@
+"""Plan to files: configuration package, memory images, golden vectors."""

@@ -1,0 +1,105 @@
+"""Every file of a plan's folder."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolflow.confidence.decision import decide
+from toolflow.confidence.exp_table import EXP_BITS, exp_table
+from toolflow.emission.config_package import render_package
+from toolflow.emission.descriptors import WORDS, descriptor_image
+from toolflow.emission.directory import whole_directory
+from toolflow.emission.memory_images import bias_image, weight_image
+from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
+from toolflow.emulator.reference import run_reference
+from toolflow.fixedpoint import IntArray
+from toolflow.plan import MODEL_FILE, PLAN_FILE, Plan
+from toolflow.report.report import write_report
+
+GOLDEN_FILE = "golden.npz"
+GOLDEN_IMAGES = 32
+TRACED_IMAGES = 2
+"""Golden vectors hold logits and decisions of GOLDEN_IMAGES images, all tensors of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Accelerator:
+    """What is needed to write the files besides the plan.
+
+    ``stored_images`` are evaluation images as stored words, for the golden vectors.
+    """
+
+    model_path: Path
+    stored: StoredParameters
+    hpu: IntegerNetwork
+    lpu: IntegerNetwork
+    stored_images: IntArray
+
+
+def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
+    """Write ``target`` whole, or nothing.
+
+    Raises:
+        UserError: ``target`` cannot be written.
+    """
+    network = accelerator.hpu.network
+    weights, biases = weight_image(network, accelerator.stored), bias_image(accelerator.stored)
+    descriptors = {
+        "lpu": descriptor_image(accelerator.lpu, weights, biases),
+        "hpu": descriptor_image(accelerator.hpu, weights, biases),
+    }
+    count = len(descriptors["lpu"]) // (4 * WORDS)
+    with whole_directory(target) as folder:
+        (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
+        shutil.copyfile(accelerator.model_path, folder / MODEL_FILE)
+        package = render_package(plan, count)
+        (folder / "cascade_config_pkg.sv").write_text(package, encoding="utf-8")
+        (folder / "weights.bin").write_bytes(weights.data)
+        (folder / "biases.bin").write_bytes(biases.data)
+        for unit, data in descriptors.items():
+            (folder / f"descriptors_{unit}.bin").write_bytes(data)
+        (folder / "exp_table.mem").write_text(_memory_text(exp_table(), EXP_BITS))
+        (folder / GOLDEN_FILE).write_bytes(golden_vectors(plan, accelerator))
+        write_report(plan, folder)
+
+
+def golden_vectors(plan: Plan, accelerator: Accelerator) -> bytes:
+    """Return an ``.npz``: stored images, logits, decisions; all tensors of the first images.
+
+    Keys: ``images``; ``<unit>/logits``; ``confident``, ``margin``, ``total``, ``top``; and
+    ``<unit>/tensor/<name>`` in (N, C, H, W) order.
+    """
+    images = accelerator.stored_images[:GOLDEN_IMAGES]
+    arrays: dict[str, IntArray] = {"images": images}
+    for unit, network in (("lpu", accelerator.lpu), ("hpu", accelerator.hpu)):
+        traced = run_reference(network, images[:TRACED_IMAGES])
+        arrays |= {f"{unit}/tensor/{name}": value for name, value in traced.items()}
+        batches = [images[k : k + 1] for k in range(len(images))]
+        logits = [run_reference(network, batch)[network.network.output] for batch in batches]
+        arrays[f"{unit}/logits"] = np.concatenate(logits)
+    decision = decide(arrays["lpu/logits"], plan.ceu.parameters)
+    arrays |= {
+        "confident": decision.confident.astype(np.int64),
+        "margin": decision.margin,
+        "total": decision.total,
+        "top": decision.top,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{k: _narrow(v) for k, v in arrays.items()})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _narrow(values: IntArray) -> IntArray:
+    wide = np.min_scalar_type(int(values.max(initial=0)))
+    return values.astype(np.result_type(wide, np.min_scalar_type(int(values.min(initial=0)))))
+
+
+def _memory_text(words: IntArray, bits: int) -> str:
+    """Return words as a ``$readmemh`` file."""
+    digits = -(-bits // 4)
+    return "".join(f"{int(word):0{digits}x}\n" for word in words)

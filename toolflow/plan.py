@@ -1,0 +1,319 @@
+"""The Plan: one typed, versioned record of every decision, JSON on disk as ``plan.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from toolflow.confidence.decision import CeuParameters
+from toolflow.errors import UserError
+from toolflow.fixedpoint import Format
+from toolflow.quantisation.scheme import Precision, Scheme
+
+SCHEMA_VERSION = 1
+PLAN_FILE = "plan.json"
+MODEL_FILE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class PreprocessingRecord:
+    """``input = (image / scale - mean) / std``, per channel."""
+
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channel_order: str
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """The planned network; ``macs`` and ``parameters`` are per image and in all."""
+
+    name: str
+    sha256: str
+    macs: int
+    parameters: int
+    input_shape: tuple[int, ...]
+    classes: int
+    preprocessing: PreprocessingRecord
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """The evaluation images and the float network's accuracy on them (under the metric)."""
+
+    source: str
+    images: int
+    float_accuracy: float
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """One unit's precision and its accuracy alone, under the metric."""
+
+    weight_bits: int
+    act_bits: int
+    accuracy: float
+    accumulator_bits: int
+    accumulator_limit: int
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A layer's fraction lengths (null where it has no weights) and its window."""
+
+    name: str
+    op: str
+    f_weight_hpu: int | None
+    f_act_hpu: int
+    f_weight_lpu: int | None
+    f_act_lpu: int
+    window_shift: int | None
+    bias_shift: int | None
+    act_signed: bool
+    macs: int
+
+
+@dataclass(frozen=True)
+class FormatRecord:
+    """A fixed-point format."""
+
+    bits: int
+    frac: int
+    signed: bool
+
+    @property
+    def format(self) -> Format:
+        """As the type that quantises."""
+        return Format(self.bits, self.frac, self.signed)
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """A tensor's format in both units."""
+
+    name: str
+    hpu: FormatRecord
+    lpu: FormatRecord
+
+
+@dataclass(frozen=True)
+class CeuRecord:
+    """The CEU's registers: ``threshold`` is the real value, ``threshold_word`` the register."""
+
+    m: int
+    n: int
+    threshold: float
+    threshold_word: int
+    exp_mult: int
+    exp_shift: int
+
+    @property
+    def parameters(self) -> CeuParameters:
+        """As the type that decides."""
+        return CeuParameters(self.m, self.n, self.threshold_word, self.exp_mult, self.exp_shift)
+
+
+@dataclass(frozen=True)
+class LayerTimeRecord:
+    """Predicted time of one layer on one unit, for one batch; ``bound`` names the limit."""
+
+    name: str
+    cycles: int
+    bytes: int
+    bound: str
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """One unit's hardware and prediction."""
+
+    t_r: int
+    t_p: int
+    t_c: int
+    dsp_pes: int
+    dsp: int
+    lut: int
+    ff: int
+    bram: int
+    cycles_per_image: float
+    images_per_s: float
+    layers: tuple[LayerTimeRecord, ...]
+
+
+@dataclass(frozen=True)
+class DesignRecord:
+    """The two units on the device."""
+
+    clock_mhz: float
+    batch: int
+    mapping: str
+    lpu: EngineRecord
+    hpu: EngineRecord
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class BaselineRecord:
+    """The best single-stage design that meets the same tolerance on the same device."""
+
+    weight_bits: int
+    act_bits: int
+    accuracy: float
+    images_per_s: float
+    engines: tuple[EngineRecord, ...]
+
+
+@dataclass(frozen=True)
+class CandidateRecord:
+    """One precision that was considered.
+
+    For the LPU ``forwarded_fraction`` and the cascade's ``images_per_s``; for a single stage 0 and
+    its own. ``images`` says on how many evaluation images: screening uses a part of them.
+    """
+
+    role: str
+    weight_bits: int
+    act_bits: int
+    accuracy: float
+    forwarded_fraction: float
+    images_per_s: float
+    images: int
+    refined: bool
+
+
+@dataclass(frozen=True)
+class StatisticRecord:
+    """Accuracy left when one layer's weights or activations alone are cut to the LPU's."""
+
+    name: str
+    kind: str
+    bits: int
+    frac: int
+    accuracy: float
+    divergence: float
+
+
+@dataclass(frozen=True)
+class ToleranceRecord:
+    """The cascade and the best single stage at one tolerance, on the evaluation images."""
+
+    tolerance: float
+    forwarded_fraction: float
+    cascade_images_per_s: float
+    baseline_bits: str
+    baseline_images_per_s: float
+
+
+@dataclass(frozen=True)
+class RooflineRecord:
+    """One layer on one unit's roofline: MACs a byte against 10**9 operations a second."""
+
+    unit: str
+    layer: str
+    intensity: float
+    gops: float
+
+
+@dataclass(frozen=True)
+class DeviceRecord:
+    """The device the design was made for; ``clock_mhz`` is what was assumed."""
+
+    name: str
+    part: str
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    bandwidth_gb_per_s: float
+    clock_mhz: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every decision that the generated hardware, its images in memory and its host need."""
+
+    schema_version: int
+    tool_version: str
+    network: NetworkRecord
+    evaluation: EvaluationRecord
+    metric: str
+    tolerance: float
+    device: DeviceRecord
+    hpu: UnitRecord
+    lpu: UnitRecord
+    layers: tuple[LayerRecord, ...]
+    tensors: tuple[TensorRecord, ...]
+    ceu: CeuRecord
+    forwarded_fraction: float
+    cascade_accuracy: float
+    design: DesignRecord
+    baseline: BaselineRecord
+    images_per_s: float
+    speedup: float
+    candidates: tuple[CandidateRecord, ...]
+    statistics: tuple[StatisticRecord, ...]
+    tolerances: tuple[ToleranceRecord, ...]
+    roofline: tuple[RooflineRecord, ...]
+
+    def scheme(self, unit: str) -> Scheme:
+        """Return the scheme of ``"hpu"`` or ``"lpu"``."""
+        record: UnitRecord = getattr(self, unit)
+        tensors = {tensor.name: getattr(tensor, unit).format for tensor in self.tensors}
+        weights = {
+            layer.name: Format(record.weight_bits, frac)
+            for layer in self.layers
+            if (frac := getattr(layer, f"f_weight_{unit}")) is not None
+        }
+        return Scheme(
+            Precision(record.weight_bits, record.act_bits),
+            MappingProxyType(weights),
+            MappingProxyType(tensors),
+        )
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text."""
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read ``folder/plan.json``.
+
+    Raises:
+        UserError: there is no plan, or it is not one that this version reads.
+    """
+    path = folder / PLAN_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give a folder that "
+            "`python -m toolflow plan` made"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file; make the plan again") from error
+    _check_version(path, text)
+    try:
+        return TypeAdapter(Plan).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise UserError(f"{path}: {where}: {first['msg']}; make the plan again") from error
+
+
+def _check_version(path: Path, text: str) -> None:
+    try:
+        record: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON ({error}); make the plan again") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: plan schema {version} is not {SCHEMA_VERSION}, the one that this version "
+            "reads; make the plan again"
+        )

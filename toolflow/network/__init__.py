@@ -1,0 +1,1 @@
+"""ONNX files to the typed layer graph (`graph`), its inspection and its float reference."""

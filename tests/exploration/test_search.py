@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolflow.errors import UserError
+from toolflow.exploration import search
+from toolflow.exploration.search import BATCH_SLACK, BATCHES, DSP_LEVELS, Explorer, Grid
+from toolflow.hardware.devices import load_device
+from toolflow.hardware.performance import engine_time
+from toolflow.hardware.resources import (
+    EngineConfig,
+    Resources,
+    device_budget,
+    engine_resources,
+    shared_resources,
+)
+from toolflow.hardware.workload import LayerWork
+
+SMALL = Grid(t_r=(16, 64), t_p=(4, 9), t_c=(4, 16), act_buffer_words=(2048,))
+BOARD = replace(load_device("pynq-z2"), lut=42000, dsp=60)
+WORK = (
+    LayerWork("a", "conv", 1, 196, 27, 16, 588, 3136, 432, False, 126),
+    LayerWork("b", "conv", 2, 49, 72, 16, 3136, 1568, 2304, False, 672),
+    LayerWork("c", "dense", 1, 1, 784, 10, 784, 10, 7840, True),
+)
+
+
+def configs(weight_bits: int, act_bits: int, stored: int) -> list[EngineConfig]:
+    return [
+        EngineConfig(
+            t_r, t_p, t_c, t_c * level // DSP_LEVELS, weight_bits, act_bits,
+            weight_bits + act_bits + 1 + (784 - 1).bit_length(), stored, depth, words,
+        )
+        for t_r, t_p, t_c, words in product(
+            SMALL.t_r, SMALL.t_p, SMALL.t_c, SMALL.act_buffer_words
+        )
+        for depth in (0, 784)
+        for level in range(DSP_LEVELS + 1)
+    ]  # fmt: skip
+
+
+def free(*engines: Resources) -> bool:
+    total = sum(engines, shared_resources(BOARD))
+    return total.fits_in(device_budget(BOARD))
+
+
+def brute_single(bits: tuple[int, int]) -> float:
+    best = 0.0
+    for config in configs(*bits, bits[0]):
+        resources = engine_resources(config, BOARD)
+        time = engine_time(config, WORK, BOARD, BATCHES[-1])
+        for count in (1, 2):
+            if free(*[resources] * count):
+                bandwidth = 1e9 * BOARD.usable_gb_per_s / time.bytes_per_image
+                best = max(best, min(count * time.images_per_s, bandwidth))
+    return best
+
+
+def brute_cascade(lpu: tuple[int, int], hpu: tuple[int, int], forwarded: float) -> float:
+    def measured(bits: tuple[int, int]) -> list[tuple[Resources, float, float]]:
+        found = []
+        for config in configs(*bits, hpu[0]):
+            time = engine_time(config, WORK, BOARD, BATCHES[-1])
+            resources = engine_resources(config, BOARD)
+            if free(resources):
+                found.append((resources, time.images_per_s, time.bytes_per_image))
+        return found
+
+    best = 0.0
+    for (high, high_rate, high_bytes), (low, low_rate, low_bytes) in product(
+        measured(hpu), measured(lpu)
+    ):
+        bandwidth = 1e9 * BOARD.usable_gb_per_s / (low_bytes + forwarded * high_bytes)
+        limit = high_rate / forwarded if forwarded else float("inf")
+        for count in (1, 2):
+            rate = min(count * low_rate, limit, bandwidth)
+            if rate > best and free(high, *[low] * count):
+                best = rate
+    return best
+
+
+@pytest.mark.parametrize("bits", [(8, 8), (4, 4), (2, 3), (16, 16)])
+def test_no_single_stage_of_a_brute_force_search_is_faster(bits: tuple[int, int]) -> None:
+    design = Explorer(BOARD, WORK, SMALL).single(*bits)
+    best = brute_single(bits)
+    assert (1 - BATCH_SLACK) * best <= design.images_per_s <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("forwarded", [0.0, 0.05, 0.4, 1.0])
+@pytest.mark.parametrize("lpu", [(4, 4), (2, 3)])
+def test_no_cascade_of_a_brute_force_search_is_faster(
+    lpu: tuple[int, int], forwarded: float
+) -> None:
+    design = Explorer(BOARD, WORK, SMALL).cascade(lpu, (8, 8), forwarded)
+    best = brute_cascade(lpu, (8, 8), forwarded)
+    assert (1 - BATCH_SLACK) * best <= design.images_per_s <= best * (1 + 1e-9)
+    used = design.lpu.resources + design.hpu.resources + shared_resources(BOARD)
+    assert used.fits_in(device_budget(BOARD))
+
+
+def test_batch_is_the_smallest_good_one() -> None:
+    design = Explorer(BOARD, WORK, SMALL).single(4, 4)
+    rates = {
+        batch: engine_time(design.engine.config, WORK, BOARD, batch).images_per_s
+        for batch in BATCHES
+    }
+    good = [batch for batch, rate in rates.items() if rate >= (1 - BATCH_SLACK) * rates[64]]
+    assert design.batch == min(good)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_forwarding_more_is_never_faster(first: int, second: int) -> None:
+    explorer = Explorer(BOARD, WORK, SMALL)
+    rates = [
+        explorer.cascade((3, 3), (8, 8), f / 1000).images_per_s for f in sorted((first, second))
+    ]
+    assert rates[0] >= (1 - 2 * BATCH_SLACK) * rates[1]
+
+
+def test_a_larger_device_is_never_slower() -> None:
+    small, large = (
+        Explorer(replace(BOARD, lut=lut), WORK, SMALL).single(4, 4).images_per_s
+        for lut in (40000, 90000)
+    )
+    assert large > small
+
+
+def test_a_device_too_small_says_what_is_short() -> None:
+    tiny = replace(BOARD, lut=9000)
+    with pytest.raises(UserError, match=r"LUT: [\d,]+ needed, 7,200 usable"):
+        Explorer(tiny, WORK, SMALL).cascade((4, 4), (8, 8), 0.1)
+    with pytest.raises(UserError, match="too small"):
+        Explorer(tiny, WORK, SMALL).single(8, 8)
+
+
+def test_the_lpu_may_be_two_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = replace(load_device("zc706"), usable_gb_per_s=100.0)
+    twin = Explorer(board, WORK, SMALL).cascade((4, 4), (8, 8), 0.1)
+    monkeypatch.setattr(search, "ENGINES", (1,))
+    single = Explorer(board, WORK, SMALL).cascade((4, 4), (8, 8), 0.1)
+    assert twin.lpu.count == 2
+    assert twin.images_per_s > 1.5 * single.images_per_s

@@ -1,0 +1,1 @@
+"""Devices, the resource model and the performance model. Knows nothing of accuracy."""

@@ -131,8 +131,13 @@ class LayerTimeRecord:
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """One unit's hardware and prediction."""
+    """One unit's hardware and prediction.
 
+    ``engines`` equal engines share the unit's images. Tiles, cycles and layers are of one of them,
+    resources and ``images_per_s`` of all.
+    """
+
+    engines: int
     t_r: int
     t_p: int
     t_c: int
@@ -166,7 +171,7 @@ class BaselineRecord:
     act_bits: int
     accuracy: float
     images_per_s: float
-    engines: tuple[EngineRecord, ...]
+    design: EngineRecord
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,9 @@ class TestLowPrecisionUnit:
         assert lpu.input_window == 4
         words = images(lpu, 6)
         assert np.abs(words).max() > 8
-        expected = run_reference(lpu, words)
-        np.testing.assert_array_equal(expected["image"], np.clip(round_shift(words, 4), -8, 7))
-        np.testing.assert_array_equal(Emulator(lpu).logits(words), expected["logits"])
+        tensors = run_reference(lpu, words)
+        np.testing.assert_array_equal(tensors["image"], np.clip(round_shift(words, 4), -8, 7))
+        np.testing.assert_array_equal(Emulator(lpu).logits(words), tensors["logits"])
 
     def test_same_scheme_means_identity(self) -> None:
         network = build((8, 8))

@@ -80,6 +80,7 @@ def _groups(plan: Plan, descriptors: int) -> tuple[ConstantGroup, ...]:
 
 def _unit(prefix: str, unit: UnitRecord, engine: EngineRecord) -> tuple[Constant, ...]:
     values = {
+        "ENGINES": engine.engines,
         "WEIGHT_BITS": unit.weight_bits,
         "ACT_BITS": unit.act_bits,
         "ACT_STORAGE_BITS": storage_bits(unit.act_bits),

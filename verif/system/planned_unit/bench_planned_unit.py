@@ -15,6 +15,7 @@ import cocotb
 import numpy as np
 
 from toolflow.emission.descriptors import Op
+from toolflow.plan import EngineRecord, Plan, read_plan
 from verif.common.packing import pack, unpack
 from verif.common.planned import LayerJob, jobs_of
 from verif.common.scoreboard import Scoreboard
@@ -28,10 +29,11 @@ BIAS_BITS = 32
 class PlannedUnit:
     """The unit with an agent on every stream."""
 
-    def __init__(self, dut: Any) -> None:
-        sizes = [int(dut.sizes_o[k].value) for k in range(7)]
-        t_r, t_p, t_c, self.stored_bits, self.act_bits, self.weight_bits, _ = sizes
-        self.tiling = Tiling(t_r, t_p, t_c)
+    def __init__(self, dut: Any, plan: Plan, unit: str) -> None:
+        engine: EngineRecord = getattr(plan.design, unit)
+        self.tiling = Tiling(engine.t_r, engine.t_p, engine.t_c)
+        self.stored_bits = plan.hpu.weight_bits
+        self.act_bits = getattr(plan, unit).act_bits
         self.dut = dut
         self.board: Scoreboard[tuple[int, ...]] = Scoreboard("activations")
         rng = random.Random(int(cocotb.RANDOM_SEED))
@@ -64,7 +66,8 @@ class PlannedUnit:
         )
         self.out.stall = stall()
         self.testbench = Testbench(dut, [self.weight, self.bias, self.act, self.out])
-        self.signed_words = True
+        self._signed_words = True
+        self._widths: list[int] = []
 
     async def run(self, job: LayerJob, planted_error: int = 0) -> int:
         """Run one group of a layer and compare all its outputs; return the words compared."""
@@ -77,7 +80,7 @@ class PlannedUnit:
         dut.leaky_i.value = d["leaky"]
         dut.slope_mantissa_i.value = d["slope_mantissa"]
         dut.slope_shift_i.value = d["slope_shift"]
-        self.signed_words = d["low"] < 0
+        self._signed_words = d["low"] < 0
         columns = list(chunks(job.weights.shape[1], self.tiling.t_c))
         rows = list(chunks(job.acts.shape[0], self.tiling.t_r))
         cut = streams(job.acts, job.weights, self.tiling)
@@ -103,11 +106,8 @@ class PlannedUnit:
                 expected[-1, -1] += planted_error
                 self.board.expect(tuple(line) for line in expected.tolist())
                 count = len(expected)
+                self._widths += [width] * count
                 self.bias.send([{"data": pack(bias[None], BIAS_BITS)[0]}] * count)
-        self._widths = [
-            c.stop - c.start for c in columns for r in rows for _ in range(r.stop - r.start)
-        ]
-        self._widths.reverse()
         steps = sum(max(r.stop - r.start, self.tiling.t_c) for r in rows)
         depth = -(-job.acts.shape[1] // self.tiling.t_p)
         await self.testbench.run_until(
@@ -118,17 +118,17 @@ class PlannedUnit:
         return int(job.outputs.size)
 
     def _observe(self, beat: dict[str, int]) -> None:
-        row = unpack([beat["data"]], LOGIT_BITS, self.tiling.t_c, signed=self.signed_words)[0]
-        self.board.observe(tuple(row[: self._widths.pop()].tolist()))
+        row = unpack([beat["data"]], LOGIT_BITS, self.tiling.t_c, signed=self._signed_words)[0]
+        self.board.observe(tuple(row[: self._widths.pop(0)].tolist()))
 
 
 @cocotb.test(timeout_time=2, timeout_unit="sec")
 async def whole_layers(dut: Any) -> None:
     """The chosen layers of the planned network, every output word, under random stalls."""
-    unit = PlannedUnit(dut)
-    await unit.testbench.start()
     name = "lpu" if int(dut.Lpu.value) else "hpu"
     folder = Path(os.environ["PLAN_FOLDER"])
+    unit = PlannedUnit(dut, read_plan(folder), name)
+    await unit.testbench.start()
     planted = int(os.environ.get("PLANTED_ERROR", "0"))
     kinds = set()
     compared = 0

@@ -50,13 +50,8 @@ module planned_unit
 
     output logic                          out_valid_o,
     input  logic                          out_ready_i,
-    output logic [TC-1:0][LOGIT_BITS-1:0] out_data_o,
-
-    // The sizes, for the bench.
-    output logic [31:0] sizes_o[7]
+    output logic [TC-1:0][LOGIT_BITS-1:0] out_data_o
 );
-
-  assign sizes_o = '{TR, TP, TC, StoredBits, ActBits, WeightBits, AccBits};
 
   logic                          cut_valid, cut_ready;
   logic [TP-1:0][WeightBits-1:0] cut_data;

@@ -10,7 +10,7 @@ from verif.common.simulation import SimulationError, simulate
 
 HERE = Path(__file__).parent
 BENCH = "verif.system.planned_unit.bench_planned_unit"
-LAYERS = "conv2,fc1"
+LAYERS = "conv2,logits"
 
 
 def run(plan_folder: Path, lpu: int, seed: int, **extra: str) -> int:

@@ -1,0 +1,253 @@
+"""``report.md``: what was planned, why, and what to expect, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from toolflow.plan import BaselineRecord, EngineRecord, Plan, UnitRecord
+from toolflow.report.plots import write_plots
+
+REPORT_FILE = "report.md"
+
+
+def write_report(plan: Plan, folder: Path) -> None:
+    """Write the report and its plots into ``folder``."""
+    plots = write_plots(plan, folder)
+    (folder / REPORT_FILE).write_text(render_report(plan, plots), encoding="utf-8")
+
+
+def summary_rows(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Return the plan in a dozen (what, value) pairs."""
+    ceu, baseline = plan.ceu, plan.baseline
+    return (
+        ("network", f"{plan.network.name}, {plan.network.macs / 1e6:.3g} M MACs an image"),
+        ("device", f"{plan.device.name} at {plan.design.clock_mhz:g} MHz"),
+        ("tolerance", f"{100 * plan.tolerance:g} points of {plan.metric} error"),
+        (
+            "evaluated on",
+            f"{plan.evaluation.images} images, float {_pc(plan.evaluation.float_accuracy)}",
+        ),
+        ("HPU", f"{_bits(plan.hpu)} bit (W/A), {_pc(plan.hpu.accuracy)} alone"),
+        ("LPU", f"{_bits(plan.lpu)} bit (W/A), {_pc(plan.lpu.accuracy)} alone"),
+        ("CEU", f"gBvSB<{ceu.m},{ceu.n}>, threshold {ceu.threshold:.4f}"),
+        ("forwarded to the HPU", _pc(plan.forwarded_fraction)),
+        ("cascade accuracy", _pc(plan.cascade_accuracy)),
+        ("cascade", f"{plan.images_per_s:,.0f} images/s (predicted)"),
+        (
+            "best single stage",
+            f"{baseline.images_per_s:,.0f} images/s at {_bits(baseline)} bit, "
+            f"{_pc(baseline.accuracy)}",
+        ),
+        ("speed-up", f"{plan.speedup:.2f}x"),
+    )
+
+
+def engine_rows(plan: Plan) -> tuple[tuple[str, ...], ...]:
+    """Return a row a unit: tiles, array, resources, cycles."""
+    return tuple(
+        (name, *_engine_cells(engine))
+        for name, engine in (
+            ("LPU", plan.design.lpu),
+            ("HPU", plan.design.hpu),
+            ("baseline", plan.baseline.design),
+        )
+    )
+
+
+ENGINE_HEADER = (
+    "unit", "engines", "T_R", "T_P", "T_C", "MACCs", "PEs in DSPs", "DSP", "LUT", "FF", "BRAM",
+    "cycles/image", "images/s alone",
+)  # fmt: skip
+
+
+def render_report(plan: Plan, plots: Sequence[str]) -> str:
+    """Return the report as Markdown."""
+    worth = (
+        ""
+        if plan.speedup > 1
+        else "\n**The cascade is not faster than the best single stage here.** At this tolerance "
+        "use the single-stage precision named above, or allow a larger tolerance.\n"
+    )
+    return f"""# CascadeCNN plan: {plan.network.name} on {plan.device.name}
+
+{table(("", ""), summary_rows(plan))}
+{worth}
+Rates and resources are predictions of first-form models (cycles of the MM unit are exact, memory
+is a bandwidth, resources are formulas); accuracies are bit-exact on the evaluation images. One of
+these images is {_pc(1 / plan.evaluation.images)}; `evaluate` on images that tuning did not see says
+what to expect.
+
+## Hardware
+
+{table(ENGINE_HEADER, engine_rows(plan))}
+
+Batch {plan.design.batch} (fully-connected layers), mapping: {plan.design.mapping}. Accumulators:
+LPU {plan.lpu.accumulator_bits} bits, HPU {plan.hpu.accumulator_bits} bits, proven from the weights
+to be enough for any image (largest possible sums {plan.lpu.accumulator_limit:,} and
+{plan.hpu.accumulator_limit:,}).
+
+![roofline](roofline.png)
+
+## Tolerances
+
+{
+        table(
+            (
+                "tolerance",
+                "forwarded",
+                "cascade images/s",
+                "single stage",
+                "its images/s",
+                "speed-up",
+            ),
+            _tolerance_rows(plan),
+        )
+    }
+
+![throughput](throughput.png)
+
+## Precisions considered
+
+{
+        table(
+            ("as", "W/A", "accuracy", "forwarded", "images/s", "on images", "refined"),
+            _candidate_rows(plan),
+        )
+    }
+
+![accuracy](accuracy.png)
+
+## Layers
+
+{
+        table(
+            (
+                "layer",
+                "op",
+                "f weight HPU",
+                "f weight LPU",
+                "window",
+                "f act HPU",
+                "f act LPU",
+                "signed",
+                "LPU cycles",
+                "bound by",
+                "HPU cycles",
+                "bound by",
+            ),
+            _layer_rows(plan),
+        )
+    }
+
+## What cutting one thing alone to the LPU's precision does
+
+{table(("what", "kind", "bits", "f", "accuracy", "divergence [nats]"), _statistic_rows(plan))}
+
+## Files
+
+| file | what |
+|---|---|
+| `plan.json` | every decision, for programs |
+| `cascade_config_pkg.sv` | parameters of the hardware |
+| `weights.bin`, `biases.bin` | the one copy of the parameters, the HPU's |
+| `descriptors_lpu.bin`, `descriptors_hpu.bin` | a 64-byte descriptor a layer |
+| `exp_table.mem` | the CEU's exponential table |
+| `golden.npz` | images, logits, decisions and tensors that the RTL must reproduce |
+| `model.onnx` | the network that was planned |
+
+{"Plots: " + ", ".join(f"`{name}`" for name in plots) + "."}
+"""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _engine_cells(engine: EngineRecord) -> tuple[str, ...]:
+    return (
+        str(engine.engines),
+        str(engine.t_r),
+        str(engine.t_p),
+        str(engine.t_c),
+        str(engine.t_p * engine.t_c),
+        str(engine.dsp_pes),
+        f"{engine.dsp:,}",
+        f"{engine.lut:,}",
+        f"{engine.ff:,}",
+        f"{engine.bram:,}",
+        f"{engine.cycles_per_image:,.0f}",
+        f"{engine.images_per_s:,.0f}",
+    )
+
+
+def _tolerance_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
+    for point in plan.tolerances:
+        yield (
+            f"{100 * point.tolerance:g} %",
+            _pc(point.forwarded_fraction),
+            f"{point.cascade_images_per_s:,.0f}",
+            point.baseline_bits,
+            f"{point.baseline_images_per_s:,.0f}",
+            f"{point.cascade_images_per_s / point.baseline_images_per_s:.2f}x",
+        )
+
+
+def _candidate_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
+    for row in sorted(plan.candidates, key=lambda c: (c.role, c.weight_bits, c.act_bits)):
+        yield (
+            {"lpu": "LPU", "single": "single stage"}[row.role],
+            f"{row.weight_bits}/{row.act_bits}",
+            _pc(row.accuracy),
+            _pc(row.forwarded_fraction) if row.role == "lpu" else "",
+            f"{row.images_per_s:,.0f}",
+            str(row.images),
+            "yes" if row.refined else "",
+        )
+
+
+def _layer_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
+    lpu = {layer.name: layer for layer in plan.design.lpu.layers}
+    hpu = {layer.name: layer for layer in plan.design.hpu.layers}
+    for layer in plan.layers:
+        times = []
+        for unit in (lpu, hpu):
+            time = unit.get(layer.name)
+            times += [f"{time.cycles:,}", time.bound] if time else ["", ""]
+        yield (
+            layer.name,
+            layer.op,
+            _text(layer.f_weight_hpu),
+            _text(layer.f_weight_lpu),
+            _text(layer.window_shift),
+            str(layer.f_act_hpu),
+            str(layer.f_act_lpu),
+            "yes" if layer.act_signed else "",
+            *times,
+        )
+
+
+def _statistic_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
+    for item in sorted(plan.statistics, key=lambda s: -s.divergence):
+        yield (
+            item.name,
+            item.kind,
+            str(item.bits),
+            str(item.frac),
+            _pc(item.accuracy),
+            f"{item.divergence:.4f}",
+        )
+
+
+def _bits(record: UnitRecord | BaselineRecord) -> str:
+    return f"{record.weight_bits}/{record.act_bits}"
+
+
+def _pc(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _text(value: int | None) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,155 @@
+"""The commands' work, without a terminal: plan, evaluate, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolflow.datasets import Samples, load_samples, preprocess
+from toolflow.emission.directory import check_target, whole_files
+from toolflow.emission.files import GOLDEN_IMAGES, Accelerator, write_plan
+from toolflow.emulator.exact_float import Emulator
+from toolflow.emulator.integer_network import compile_network, quantise_images, store
+from toolflow.errors import UserError
+from toolflow.evaluation import TOP5_CLASSES, Evaluation, evaluate_cascade, top_of
+from toolflow.exploration.search import Explorer
+from toolflow.hardware.devices import load_device
+from toolflow.hardware.workload import network_work
+from toolflow.network.float_reference import float_logits
+from toolflow.network.graph import Network
+from toolflow.network.importer import load_network
+from toolflow.network.metadata import PreprocessingOverride
+from toolflow.plan import MODEL_FILE, Plan, read_plan
+from toolflow.planning.candidates import EvaluationSet, shuffled
+from toolflow.planning.planner import Planner
+from toolflow.planning.records import plan_of
+from toolflow.quantisation.scheme import Precision
+from toolflow.report.report import write_report
+
+Progress = Callable[[str], None]
+METRICS = ("top1", "top5")
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the user asks of ``plan``; None for a precision searches it."""
+
+    model: Path
+    data: str
+    device: str
+    tolerance: float
+    metric: str
+    lpu_bits: Precision | None
+    hpu_bits: Precision | None
+    preprocessing: PreprocessingOverride | None
+    threads: int
+    target: Path
+
+
+def make_plan(request: PlanRequest, progress: Progress) -> Plan:
+    """Plan and write the folder.
+
+    Raises:
+        UserError: bad input.
+        GoalError: the tolerance cannot be met.
+    """
+    if not 0 <= request.tolerance < 1:
+        raise UserError(
+            f"--tolerance {request.tolerance:g} is outside 0..1; it is the allowed rise of the "
+            "error rate, 0.01 for one point"
+        )
+    if request.metric not in METRICS:
+        raise UserError(f"--metric {request.metric}: give one of {', '.join(METRICS)}")
+    check_target(request.target)
+    device = load_device(request.device)
+    progress("reading the model and the images")
+    network = load_network(request.model, request.preprocessing)
+    if request.metric == "top5" and network.classes < TOP5_CLASSES:
+        raise UserError(
+            f"--metric top5 says nothing of {network.classes} classes "
+            f"(at least {TOP5_CLASSES} are needed); use top1"
+        )
+    work = network_work(network)
+    explorer = Explorer(device, work)
+    evaluation = _evaluation_set(network, request, progress)
+    planner = Planner(network, evaluation, explorer, request.tolerance, progress, request.threads)
+    decisions = planner.decide(request.lpu_bits, request.hpu_bits)
+    plan = plan_of(network, evaluation, request.metric, request.tolerance, device, work, decisions)
+    progress("writing the folder")
+    hpu = decisions.hpu.network
+    accelerator = Accelerator(
+        model_path=request.model,
+        stored=decisions.stored,
+        hpu=hpu,
+        lpu=decisions.lpu.candidate.network,
+        stored_images=quantise_images(evaluation.images[:GOLDEN_IMAGES], hpu.stored_input),
+    )
+    write_plan(plan, accelerator, request.target)
+    return plan
+
+
+def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> Evaluation:
+    """Run the planned cascade on labelled images.
+
+    Raises:
+        UserError: the folder or the images are unusable.
+    """
+    plan = read_plan(folder)
+    model = folder / MODEL_FILE
+    record = plan.network.preprocessing
+    network = load_network(
+        model,
+        PreprocessingOverride(
+            scale=record.scale,
+            mean=record.mean,
+            std=record.std,
+            channel_order=record.channel_order,
+        ),
+    )
+    if network.sha256 != plan.network.sha256:
+        raise UserError(f"{model}: is not the model that {folder} was planned for; plan again")
+    progress("reading the images")
+    samples = load_samples(data, network)
+    images = preprocess(samples, network.preprocessing)
+    stored = store(network, plan.scheme("hpu"))
+    logits = {}
+    for unit in ("hpu", "lpu"):
+        progress(f"running the {unit.upper()} on {len(images)} images")
+        compiled = compile_network(network, plan.scheme(unit), stored)
+        words = quantise_images(images, compiled.stored_input)
+        logits[unit] = Emulator(compiled, threads).logits(words)
+    progress("running the float network")
+    return evaluate_cascade(
+        labels=samples.labels,
+        float_logits=float_logits(network, images, threads),
+        hpu_logits=logits["hpu"],
+        lpu_logits=logits["lpu"],
+        ceu=plan.ceu.parameters,
+        metric=plan.metric,
+    )
+
+
+def rewrite_report(plan: Plan, folder: Path) -> None:
+    """Write a plan's report and plots again.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with whole_files(folder) as scratch:
+        write_report(plan, scratch)
+
+
+def _evaluation_set(network: Network, request: PlanRequest, progress: Progress) -> EvaluationSet:
+    samples: Samples = load_samples(request.data, network)
+    images = preprocess(samples, network.preprocessing)
+    progress(f"running the float network on {len(images)} images")
+    logits = float_logits(network, images, request.threads)
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{request.model}: the float network gives logits that are not finite on "
+            f"{request.data}; check the pre-processing (--mean, --std, --scale)"
+        )
+    return shuffled(samples.name, images, samples.labels, logits, top_of(request.metric))

@@ -1,0 +1,1 @@
+"""Real logits through the CEU with a plan's registers."""

@@ -12,7 +12,7 @@ VENV_PYTHON := .venv/bin/python
 
 MODEL ?= examples/lenet_digits.onnx
 DATA ?= digits:calib
-DEVICE ?= zc706
+DEVICE ?= pynq-z2
 TOLERANCE ?= 0.01
 OUT ?= build/plan/$(basename $(notdir $(MODEL)))
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)

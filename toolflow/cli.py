@@ -32,7 +32,7 @@ from toolflow.network.inspection import Inspection, inspect_model
 from toolflow.network.metadata import PreprocessingOverride
 from toolflow.plan import Plan, read_plan
 from toolflow.quantisation.scheme import Precision
-from toolflow.report.report import ENGINE_HEADER, REPORT_FILE, engine_rows, summary_rows
+from toolflow.report.report import REPORT_FILE, UNIT_HEADER, summary_rows, unit_rows
 
 app = typer.Typer(
     add_completion=False,
@@ -40,7 +40,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Plan two-stage (low/high precision) CNN accelerators for FPGAs.",
 )
-out, err = Console(), Console(stderr=True)
+FILE_WIDTH = 160
+"""Tables that do not go to a terminal are not folded to one's width."""
+
+out = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+err = Console(stderr=True)
 
 Model = Annotated[Path, typer.Argument(help="Trained classifier, ONNX.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -264,7 +268,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _print_plan(made: Plan) -> None:
     _print_table(("", ""), summary_rows(made))
     out.print()
-    _print_table(ENGINE_HEADER, engine_rows(made))
+    _print_table(UNIT_HEADER, unit_rows(made))
 
 
 def _print_evaluation(result: Evaluation) -> None:

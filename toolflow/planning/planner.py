@@ -145,9 +145,9 @@ class Planner:
         screened = self._screen(hpu, stored, lpu_bits)
         finalists = [
             self._finalist(item.precision, hpu, stored)
-            for item in sorted(screened, key=lambda s: -s.images_per_s)[:FINALISTS]
+            for item in sorted(screened, key=_promise)[:FINALISTS]
         ]
-        best = max(finalists, key=lambda f: f.design.images_per_s)
+        best = min(finalists, key=_merit)
         self._screen_singles()
         baseline = self._baseline(hpu, self._tolerance)
         self._progress("other tolerances")
@@ -324,6 +324,16 @@ class Planner:
             _screened("single", candidate, None, self._single(precision).images_per_s)
             for precision, candidate in tried.items()
         ]
+
+
+def _promise(item: Screened) -> tuple[float, int]:
+    """Order screened precisions: the fastest first, of equals the one of fewer bits."""
+    return -item.images_per_s, item.precision.weight_bits + item.precision.act_bits
+
+
+def _merit(finalist: Finalist) -> tuple[float, int]:
+    precision = finalist.candidate.precision
+    return -finalist.design.images_per_s, precision.weight_bits + precision.act_bits
 
 
 def _within(low: Precision, high: Precision) -> bool:

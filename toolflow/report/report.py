@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from toolflow.plan import BaselineRecord, EngineRecord, Plan, UnitRecord
@@ -43,22 +43,27 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, str], ...]:
     )
 
 
-def engine_rows(plan: Plan) -> tuple[tuple[str, ...], ...]:
-    """Return a row a unit: tiles, array, resources, cycles."""
-    return tuple(
-        (name, *_engine_cells(engine))
-        for name, engine in (
-            ("LPU", plan.design.lpu),
-            ("HPU", plan.design.hpu),
-            ("baseline", plan.baseline.design),
-        )
-    )
+UNIT_HEADER = ("", "LPU", "HPU", "single stage")
 
 
-ENGINE_HEADER = (
-    "unit", "engines", "T_R", "T_P", "T_C", "MACCs", "PEs in DSPs", "DSP", "LUT", "FF", "BRAM",
-    "cycles/image", "images/s alone",
-)  # fmt: skip
+def unit_rows(plan: Plan) -> tuple[tuple[str, ...], ...]:
+    """Return a row a property: tiles, array, resources, cycles; a column a unit."""
+    units = (plan.design.lpu, plan.design.hpu, plan.baseline.design)
+    return tuple((name, *(text(engine) for engine in units)) for name, text in _UNIT_PROPERTIES)
+
+
+_UNIT_PROPERTIES: tuple[tuple[str, Callable[[EngineRecord], str]], ...] = (
+    ("engines", lambda e: str(e.engines)),
+    ("T_R x T_P x T_C of an engine", lambda e: f"{e.t_r} x {e.t_p} x {e.t_c}"),
+    ("MACCs of an engine", lambda e: f"{e.t_p * e.t_c:,}"),
+    ("PEs in DSP blocks", lambda e: f"{e.dsp_pes} of {e.t_c}"),
+    ("DSP", lambda e: f"{e.dsp:,}"),
+    ("LUT", lambda e: f"{e.lut:,}"),
+    ("FF", lambda e: f"{e.ff:,}"),
+    ("block RAM", lambda e: f"{e.bram:,}"),
+    ("cycles an image of an engine", lambda e: f"{e.cycles_per_image:,.0f}"),
+    ("images/s alone", lambda e: f"{e.images_per_s:,.0f}"),
+)
 
 
 def render_report(plan: Plan, plots: Sequence[str]) -> str:
@@ -80,9 +85,9 @@ what to expect.
 
 ## Hardware
 
-{table(ENGINE_HEADER, engine_rows(plan))}
+{table(UNIT_HEADER, unit_rows(plan))}
 
-Batch {plan.design.batch} (fully-connected layers), mapping: {plan.design.mapping}. Accumulators:
+Batch {plan.design.batch}, mapping: {plan.design.mapping}. Accumulators:
 LPU {plan.lpu.accumulator_bits} bits, HPU {plan.hpu.accumulator_bits} bits, proven from the weights
 to be enough for any image (largest possible sums {plan.lpu.accumulator_limit:,} and
 {plan.hpu.accumulator_limit:,}).
@@ -164,23 +169,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _engine_cells(engine: EngineRecord) -> tuple[str, ...]:
-    return (
-        str(engine.engines),
-        str(engine.t_r),
-        str(engine.t_p),
-        str(engine.t_c),
-        str(engine.t_p * engine.t_c),
-        str(engine.dsp_pes),
-        f"{engine.dsp:,}",
-        f"{engine.lut:,}",
-        f"{engine.ff:,}",
-        f"{engine.bram:,}",
-        f"{engine.cycles_per_image:,.0f}",
-        f"{engine.images_per_s:,.0f}",
-    )
 
 
 def _tolerance_rows(plan: Plan) -> Iterable[tuple[str, ...]]:

@@ -18,6 +18,8 @@ OUT ?= build/plan/$(basename $(notdir $(MODEL)))
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 PYTHON ?=
 export PYTHON
+# The set-up compiles no packages: without this, each start of a program would, where it is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Steps and suites record their results and go on; the total judges them all.
 RESULTS = build/results/$@

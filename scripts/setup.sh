@@ -53,6 +53,19 @@ case $tier in
     *) fail "usage: scripts/setup.sh run|dev" ;;
 esac
 
+# Looked for each time: a simulation needs them after the set-up too.
+if [ "$tier" = dev ]; then
+    missing=
+    for tool in g++ make perl; do
+        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+    done
+    if [ -n "$missing" ]; then
+        say "missing, and needed to build and run simulations:$missing"
+        fedora=$(echo "$missing" | sed 's/g++/gcc-c++/')
+        advise "${missing# }" "${fedora# }" "xcode-select --install"
+    fi
+fi
+
 # What a finished environment is stamped with: the tier, its lock, and the folder, because the
 # scripts in a virtual environment stop working when it is moved or copied.
 run_stamp="run $(checksum "$root/requirements/run.lock") $root"
@@ -78,22 +91,11 @@ finished() {
 read_stamp
 finished && exit 0
 
-# --- the tools of the system -----------------------------------------------------------------
-
-if [ "$tier" = dev ]; then
-    missing=
-    for tool in g++ make perl; do
-        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
-    done
-    if [ -n "$missing" ]; then
-        say "missing, and needed to build and run simulations:$missing"
-        fedora=$(echo "$missing" | sed 's/g++/gcc-c++/')
-        advise "${missing# }" "${fedora# }" "xcode-select --install"
-    fi
-fi
+# --- a Python --------------------------------------------------------------------------------
 
 python=
-for candidate in ${PYTHON:-python3.11 python3}; do
+if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3.11 python3; fi
+for candidate in "$@"; do
     # Run, not only found: version managers leave names behind that do nothing.
     if [ -n "$(version_of "$candidate" || true)" ]; then
         python=$candidate
@@ -158,6 +160,11 @@ wheels=$(wheels_of "$tier")
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 
+fetch() { # [OPTION...], quiet but for errors
+    pip download -qq --only-binary=:all: --require-hashes --dest "$partial" \
+        --requirement "$lock" "$@"
+}
+
 download() { # [replace]
     say "downloading the wheels of requirements/$tier.lock, a minute or so, to $wheels"
     mkdir -p "$cache" 2>/dev/null ||
@@ -166,9 +173,16 @@ download() { # [replace]
     partial=$(mktemp -d "$wheels.partial.XXXXXX") ||
         fail "cannot write the wheel cache $cache; CASCADE_CACHE=... names another folder"
     trap 'rm -rf "$guard" "$partial"' EXIT
-    pip download --quiet --only-binary=:all: --require-hashes --dest "$partial" \
-        --requirement "$lock" || fail "could not download the wheels (above: why). Without a" \
-        "network, a cache filled by another clone is enough: CASCADE_CACHE=$cache"
+    # Most of dev's wheels are in run's folder, if that was filled before: copied, not fetched.
+    subset=
+    [ "$tier" = dev ] && [ -z "${1:-}" ] && [ -d "$(wheels_of run)" ] && subset=$(wheels_of run)
+    if ! { [ -n "$subset" ] && fetch --find-links "$subset" 2>/dev/null; } && ! fetch; then
+        say "could not download the wheels (above: why)"
+        say "  without a network, a cache filled by another clone is enough: CASCADE_CACHE=$cache"
+        say "  'No matching distribution': this is $tag; there are wheels for Python 3.11 to 3.14"
+        say "  on Linux x86-64 (glibc 2.28 or newer) and macOS 14 arm64; Linux aarch64: 'run' only"
+        exit 2
+    fi
     # Renamed when complete: a folder of that name is always whole.
     [ "${1:-}" = replace ] && rm -rf "$wheels"
     [ -d "$wheels" ] || mv "$partial" "$wheels"
@@ -176,8 +190,9 @@ download() { # [replace]
 
 install() {
     # Not compiled ahead: Python compiles what is imported, a small part, when it is first imported.
-    pip install --quiet --no-compile --no-index --find-links "$wheels" --require-hashes \
-        --requirement "$lock"
+    # Isolated: settings of the user's own, such as PIP_USER or PIP_TARGET, would break it.
+    pip install --isolated --quiet --no-compile --no-index --find-links "$wheels" \
+        --require-hashes --requirement "$lock"
 }
 
 [ -d "$wheels" ] || download

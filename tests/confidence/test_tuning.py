@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from toolflow.confidence.decision import FORWARD_ALL, CeuParameters, decide
 from toolflow.confidence.exp_table import exp_scale
 from toolflow.confidence.tuning import (
     Outcomes,
+    best_pair,
     confidence_keys,
     outcomes_of,
     required_correct,
+    separation,
     top_correct,
     tune,
 )
@@ -52,23 +55,59 @@ def test_the_ceu_does_what_tuning_promised(classes: int, tolerance: float, top: 
     assert setting.correct >= required_correct(outcomes.hpu_correct, tolerance)
 
 
-def test_no_setting_of_a_brute_force_search_is_better() -> None:
+def test_no_threshold_of_a_brute_force_search_is_better() -> None:
     lpu, hpu, labels = units(7, 60, 6)
     scale = exp_scale(FRAC)
     outcomes = outcomes_of(lpu, hpu, labels, scale, 1)
     setting = tune(outcomes, 0.02)
     required = required_correct(outcomes.hpu_correct, 0.02)
-    best = len(labels)
-    for n in range(1, 9):
-        for m in range(1, n + 1):
-            keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
-            for threshold in {int(k) + d for k in keys for d in (0, 1)}:
-                ceu = CeuParameters(m, n, threshold, scale.mult, scale.shift)
-                forwarded, correct = cascade_correct(lpu, hpu, labels, ceu, 1)
-                if correct >= required:
-                    best = min(best, forwarded)
-    assert 0 < best < len(labels)
-    assert setting.forwarded == best
+    keys = confidence_keys(outcomes.exponentials, outcomes.totals, setting.m, setting.n)
+    met = {}
+    for threshold in {int(k) + d for k in keys for d in (0, 1)}:
+        ceu = CeuParameters(setting.m, setting.n, threshold, scale.mult, scale.shift)
+        forwarded, correct = cascade_correct(lpu, hpu, labels, ceu, 1)
+        met[forwarded] = correct >= required
+    fewest = min(f for f in met if all(ok for other, ok in met.items() if other >= f))
+    assert 0 < fewest < len(labels)
+    assert setting.forwarded == fewest
+
+
+def test_a_pair_is_chosen_only_if_clearly_better_than_bvsb() -> None:
+    """Positives that only M = 2 sees: the two best classes share little of the total."""
+    rng = np.random.default_rng(0)
+    mended = np.arange(400) < 60
+    sharp = rng.normal(0, 1, 400)
+    spread = np.where(mended, 0.5, 0.95) + rng.normal(0, 0.02, 400)
+    first = spread * (0.55 + 0.02 * sharp)
+    leaders = np.zeros((400, 8))
+    leaders[:, 0], leaders[:, 1] = first, spread - first
+    leaders[:, 2:] = ((1 - spread) / 6)[:, None]
+    clear = Outcomes(
+        exponentials=np.round(leaders * 2**16).astype(np.int64),
+        totals=np.round(leaders.sum(axis=1) * 2**16).astype(np.int64),
+        lpu_correct=~mended,
+        hpu_correct=np.ones(400, bool),
+    )
+    assert separation(clear, 2, 2) > 0.99 > separation(clear, 1, 2) + 0.1
+    assert separation(clear, *best_pair(clear)) > 0.99
+    few, hpu, labels = units(3, 60, 10)
+    assert best_pair(outcomes_of(few, hpu, labels, exp_scale(FRAC), 1)) == (1, 2)
+
+
+def test_separation_is_the_area_under_the_curve() -> None:
+    lpu, hpu, labels = units(3, 400, 10)
+    outcomes = outcomes_of(lpu, hpu, labels, exp_scale(FRAC), 1)
+    mended = outcomes.hpu_correct & ~outcomes.lpu_correct
+    areas = {
+        (m, n): roc_auc_score(
+            mended, -confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
+        )
+        for n in range(1, 9)
+        for m in range(1, n + 1)
+    }
+    for pair, area in areas.items():
+        assert separation(outcomes, *pair) == pytest.approx(area)
+    assert max(areas.values()) > 0.7 > min(areas.values())
 
 
 @settings(max_examples=60, deadline=None)

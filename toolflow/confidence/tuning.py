@@ -1,16 +1,20 @@
 """Tuning of the confidence evaluation: M, N and the threshold (paper section 2.3).
 
-The search is exact: for every (M, N) all thresholds that tell the evaluation images apart are
-considered, in the integers that the CEU compares, so no grid can miss the optimum.
+M and N are those whose metric best separates the images that forwarding mends from all others (the
+area under the ROC curve, which looks at every image), if that is better than the original BvSB's by
+more than a standard error: a pair picked for the fewest images at one tolerance is picked for its
+luck, and fails on other images. The threshold is then exact: all that tell the evaluation images
+apart are considered, in the integers that the CEU compares.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
+from math import floor, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from toolflow.confidence.decision import (
     FORWARD_ALL,
@@ -23,6 +27,9 @@ from toolflow.confidence.exp_table import ExpScale, exponentials
 from toolflow.fixedpoint import IntArray
 
 BoolArray = NDArray[np.bool_]
+
+BVSB = (1, 2)
+"""M and N of the metric that gBvSB generalises: best versus second best."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +45,11 @@ class Outcomes:
     totals: IntArray
     lpu_correct: BoolArray
     hpu_correct: BoolArray
+
+    @property
+    def mended(self) -> BoolArray:
+        """The images that only the HPU gets right."""
+        return self.hpu_correct & ~self.lpu_correct
 
     @property
     def images(self) -> int:
@@ -101,27 +113,45 @@ def required_correct(hpu_correct: BoolArray, tolerance: float) -> int:
 
 
 def tune(outcomes: Outcomes, tolerance: float) -> Setting:
-    """Return the setting that forwards the fewest images within the tolerance.
+    """Return the setting of the CEU for a tolerance, the allowed rise of the error rate, 0..1.
 
-    ``tolerance`` is the allowed rise of the error rate over the HPU's, 0..1. Forwarding every
-    image always meets it. Of equal settings the most accurate wins, then the smallest N and M.
+    With the best (M, N), the threshold forwards the fewest images such that this and every larger
+    number of them meets the tolerance. Forwarding every image always does.
     """
-    required = required_correct(outcomes.hpu_correct, tolerance)
+    m, n = best_pair(outcomes)
+    return threshold_for(outcomes, m, n, required_correct(outcomes.hpu_correct, tolerance))
+
+
+def best_pair(outcomes: Outcomes) -> tuple[int, int]:
+    """Return the (M, N) that separates best, or BvSB's (1, 2) where none is clearly better.
+
+    Clearly is by more than the standard error of BvSB's separation over the mended images. Of
+    equals the smallest N wins, then the smallest M.
+    """
+    mended = int(outcomes.mended.sum())
+    if mended in (0, outcomes.images):
+        return BVSB
     widest = outcomes.exponentials.shape[1]
-    settings = (
-        _fewest_forwarded(outcomes, m, n, required)
-        for n in range(1, widest + 1)
-        for m in range(1, n + 1)
-    )
-    return min(settings, key=lambda s: (s.forwarded, -s.correct, s.n, s.m))
+    areas = {
+        (m, n): separation(outcomes, m, n) for n in range(1, widest + 1) for m in range(1, n + 1)
+    }
+    best = max(areas, key=lambda pair: areas[pair])
+    usual = areas[BVSB]
+    clear = areas[best] > usual + sqrt(usual * (1 - usual) / mended)
+    return best if clear else BVSB
 
 
-def forwarded_at(outcomes: Outcomes, tolerances: tuple[float, ...]) -> tuple[Setting, ...]:
-    """Return the tuned setting at each tolerance."""
-    return tuple(tune(outcomes, tolerance) for tolerance in tolerances)
+def separation(outcomes: Outcomes, m: int, n: int) -> float:
+    """Return the probability that a mended image is less confident than another (ties: half)."""
+    keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
+    ranks = rankdata(keys)
+    mended = int(outcomes.mended.sum())
+    below = ranks[~outcomes.mended].sum() - (len(keys) - mended) * (len(keys) - mended + 1) / 2
+    return float(below / (mended * (len(keys) - mended)))
 
 
-def _fewest_forwarded(outcomes: Outcomes, m: int, n: int, required: int) -> Setting:
+def threshold_for(outcomes: Outcomes, m: int, n: int, required: int) -> Setting:
+    """Return the threshold for (M, N) that keeps ``required`` images right (see ``tune``)."""
     keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
     order = np.argsort(keys, kind="stable")
     sorted_keys = keys[order]
@@ -129,7 +159,8 @@ def _fewest_forwarded(outcomes: Outcomes, m: int, n: int, required: int) -> Sett
     correct = int(outcomes.lpu_correct.sum()) + np.concatenate([[0], np.cumsum(gained)])
     # Images with equal keys cannot be told apart: a cut is possible only where the key changes.
     cuts = np.concatenate([[0], np.flatnonzero(np.diff(sorted_keys)) + 1, [len(sorted_keys)]])
-    forwarded = int(cuts[np.argmax(correct[cuts] >= required)])
+    failing = np.flatnonzero(correct[cuts] < required)
+    forwarded = int(cuts[failing[-1] + 1 if len(failing) else 0])
     return Setting(
         m, n, _threshold_between(sorted_keys, forwarded), forwarded, int(correct[forwarded])
     )

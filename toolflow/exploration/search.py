@@ -1,11 +1,11 @@
 """Search over the hardware of one device: the best single stage, the best cascade.
 
-The space, searched exhaustively: T_R, T_P, T_C of ``Grid``; ``DSP_LEVELS + 1`` mixes of PEs in DSP
-blocks and in LUTs; column tiles of weights buffered or not; the activation buffers of ``Grid``;
-batches of 1..64. A single stage is one engine or two equal ones that share the images; a cascade
-is any HPU with one LPU engine or two equal ones, all that fit the device together. Throughput
-grows with the batch, so designs are compared at the largest one and the smallest batch within
-``BATCH_SLACK`` of it is taken.
+The space, searched exhaustively: T_R, T_P, T_C of ``Grid``; any number of PEs in DSP blocks, the
+others in LUTs (an HPU: ``DSP_LEVELS + 1`` mixes); column tiles of weights buffered or not; the
+activation buffers of ``Grid``; batches of 1..64. A single stage is one engine or two equal ones
+that share the images; a cascade is any HPU with one LPU engine or two equal ones, all that fit the
+device together. Throughput grows with the batch, so designs are compared at the largest one and
+the smallest batch within ``BATCH_SLACK`` of it is taken.
 
 A cascade's rate is the least of the LPU's, the HPU's over the forwarded fraction, and what the
 memory bandwidth that both share allows.
@@ -13,9 +13,9 @@ memory bandwidth that both share allows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from toolflow.fixedpoint import storage_bits
 from toolflow.hardware.devices import Device
 from toolflow.hardware.performance import EngineTime, engine_time, grid_times
 from toolflow.hardware.resources import (
+    LUTRAM_ROWS,
     EngineConfig,
     EngineShape,
     Resources,
@@ -98,16 +99,47 @@ class CascadeDesign:
 
 @dataclass(frozen=True, eq=False)
 class _Space:
-    """All engines of one precision that fit the device, flat arrays, fastest first.
+    """All engines of one precision that another does not dominate, fastest first.
 
-    ``rate`` is images/s with all the bandwidth, ``moved`` bytes an image; ``used`` is (4, engines)
-    in the order of ``KINDS``; ``index`` says where in the grid an engine stands.
+    ``rate`` is images/s with all the bandwidth, ``moved`` bytes an image; ``index`` says where in
+    the grid an engine stands. Resources are those of an engine with all PEs in LUTs; each PE in
+    DSP blocks takes ``dsp_per_pe`` of them and saves ``lut_saved`` and ``ff_saved``.
     """
 
     rate: FloatArray
     moved: FloatArray
-    used: IntArray
     index: IntArray
+    t_c: IntArray
+    lut: IntArray
+    ff: IntArray
+    bram: IntArray
+    lut_saved: IntArray
+    ff_saved: IntArray
+    dsp_per_pe: IntArray
+
+    def dsp_range(self, free: IntArray, end: int) -> tuple[IntArray, IntArray]:
+        """Return the fewest and the most PEs in DSP blocks with which engines fit ``free``.
+
+        Of the first ``end`` engines; one fits if the fewest is at most the most.
+        """
+        few = np.maximum(
+            -((free[0] - self.lut[:end]) // self.lut_saved[:end]),
+            -((free[1] - self.ff[:end]) // self.ff_saved[:end]),
+        )
+        most = np.minimum(self.t_c[:end], free[2] // self.dsp_per_pe[:end])
+        return np.maximum(few, 0), np.where(self.bram[:end] <= free[3], most, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Front:
+    """HPUs that no other beats in rate, traffic and every resource, fastest first.
+
+    ``space`` and ``dsp_pes`` say which engine it is; ``used`` is (4, engines) as ``KINDS``.
+    """
+
+    space: IntArray
+    dsp_pes: IntArray
+    used: IntArray
 
 
 class Explorer:
@@ -130,7 +162,7 @@ class Explorer:
         )
         self._times: dict[Bits, tuple[FloatArray, FloatArray]] = {}
         self._spaces: dict[tuple[int, int, int], _Space] = {}
-        self._fronts: dict[tuple[int, int, int], IntArray] = {}
+        self._fronts: dict[tuple[int, int, int], _Front] = {}
         self._singles: dict[Bits, SingleDesign] = {}
         self._cascades: dict[tuple[Bits, Bits, float], CascadeDesign] = {}
 
@@ -160,19 +192,18 @@ class Explorer:
 
     def _search_single(self, weight_bits: int, act_bits: int) -> SingleDesign:
         space = self._space(weight_bits, act_bits, weight_bits)
-        best: tuple[float, int, int] | None = None
+        best: tuple[float, int, int, int] | None = None
         for engines in ENGINES:
-            fits = (engines * space.used <= self._limits[:, None]).all(axis=0)
-            if not fits.any():
-                continue
+            few, most = space.dsp_range(self._limits // engines, len(space.rate))
             rates = np.minimum(engines * space.rate, self._bandwidth / space.moved)
-            choice = int(np.where(fits, rates, 0).argmax())
-            if best is None or rates[choice] > best[0]:
-                best = float(rates[choice]), engines, choice
+            rates = np.where(few <= most, rates, 0)
+            choice = int(rates.argmax())
+            if rates[choice] > (best[0] if best else 0):
+                best = float(rates[choice]), engines, choice, int(most[choice])
         if best is None:
             raise self._too_small([(weight_bits, act_bits, weight_bits)])
-        _, engines, choice = best
-        config = self._config(space.index[choice], weight_bits, act_bits, weight_bits)
+        _, engines, choice, dsp_pes = best
+        config = self._config(space.index[choice], dsp_pes, (weight_bits, act_bits), weight_bits)
         batch = self._smallest_batch([config])
         engine = self._engine(config, engines, batch)
         rate = min(engine.images_per_s, self._bandwidth / engine.time.bytes_per_image)
@@ -180,30 +211,37 @@ class Explorer:
 
     def _search_cascade(self, lpu: Bits, hpu: Bits, forwarded: float) -> CascadeDesign:
         stored = hpu[0]
-        low = self._space(*lpu, stored)
-        high = self._space(*hpu, stored)
+        low, high, front = (
+            self._space(*lpu, stored), self._space(*hpu, stored), self._front(*hpu, stored)
+        )  # fmt: skip
+        high_rates = (
+            high.rate[front.space] / forwarded if forwarded else np.full(len(front.space), np.inf)
+        )
         best: float = 0.0
-        pair: tuple[int, int, int] | None = None
-        for h, engines in product(self._front(*hpu, stored), ENGINES):
-            high_rate = high.rate[h] / forwarded if forwarded else np.inf
+        pair: tuple[int, int, int, int] | None = None
+        for bound, h, engines in self._promising(low, front, high_rates):
             faster = int(np.searchsorted(-engines * low.rate, -best))
-            if high_rate <= best or faster == 0:
-                continue
-            free = self._limits - high.used[:, h]
-            fits = np.asarray((engines * low.used[:, :faster] <= free[:, None]).all(axis=0))
-            shared = self._bandwidth / (low.moved[:faster] + forwarded * high.moved[h])
-            rate = np.minimum(np.minimum(engines * low.rate[:faster], high_rate), shared)
-            choice = int(np.where(fits, rate, 0).argmax())
-            if fits[choice] and rate[choice] > best:
-                best, pair = float(rate[choice]), (choice, int(h), engines)
+            if bound <= best or faster == 0:
+                break
+            high_rate = high_rates[h]
+            few, most = low.dsp_range((self._limits - front.used[:, h]) // engines, faster)
+            traffic = low.moved[:faster] + forwarded * high.moved[front.space[h]]
+            rates = np.minimum(
+                np.minimum(engines * low.rate[:faster], high_rate), self._bandwidth / traffic
+            )
+            rates = np.where(few <= most, rates, 0)
+            choice = int(rates.argmax())
+            if rates[choice] > best:
+                best, pair = float(rates[choice]), (choice, int(most[choice]), h, engines)
         if pair is None:
             raise self._too_small([(*lpu, stored), (*hpu, stored)])
+        choice, dsp_pes, h, engines = pair
         configs = [
-            self._config(low.index[pair[0]], *lpu, stored),
-            self._config(high.index[pair[1]], *hpu, stored),
+            self._config(low.index[choice], dsp_pes, lpu, stored),
+            self._config(high.index[front.space[h]], int(front.dsp_pes[h]), hpu, stored),
         ]
         batch = self._smallest_batch(configs)
-        lpu_engine = self._engine(configs[0], pair[2], batch)
+        lpu_engine = self._engine(configs[0], engines, batch)
         hpu_engine = self._engine(configs[1], 1, batch)
         high_rate = hpu_engine.images_per_s
         moved = lpu_engine.time.bytes_per_image + forwarded * hpu_engine.time.bytes_per_image
@@ -218,6 +256,29 @@ class Explorer:
             ),
             latency_ms=1e3 * batch * (1 / lpu_engine.time.images_per_s + 1 / high_rate),
         )
+
+    def _promising(
+        self, low: _Space, front: _Front, high_rates: FloatArray
+    ) -> Iterator[tuple[float, int, int]]:
+        """Yield (upper bound of the rate, HPU, LPU engines), the highest bound first.
+
+        A DSP block saves an LPU's MACC a fixed number of LUTs; so beside an HPU no LPU fits whose
+        LUTs, all PEs in LUTs, exceed the free ones and what all free DSP blocks would save.
+        """
+        by_lut = np.argsort(low.lut, kind="stable")
+        fastest = np.maximum.accumulate(low.rate[by_lut])
+        free = self._limits[:, None] - front.used
+        reach = free[0] + free[2] * (low.lut_saved[0] / low.dsp_per_pe[0])
+        bounds, hpus, counts = [], [], []
+        for engines in ENGINES:
+            within = np.searchsorted(low.lut[by_lut], reach / engines, side="right")
+            lpu = np.where(within > 0, engines * fastest[np.maximum(within - 1, 0)], 0)
+            bounds.append(np.minimum(lpu, high_rates))
+            hpus.append(np.arange(len(high_rates)))
+            counts.append(np.full(len(high_rates), engines))
+        bound, hpu, count = map(np.concatenate, (bounds, hpus, counts))
+        for k in np.argsort(-bound, kind="stable"):
+            yield float(bound[k]), int(hpu[k]), int(count[k])
 
     def _smallest_batch(self, configs: list[EngineConfig]) -> int:
         def rates(batch: int) -> FloatArray:
@@ -263,49 +324,74 @@ class Explorer:
             stored,
             self._device,
         )
-        levels = np.arange(DSP_LEVELS + 1).reshape(-1, *[1] * 5)
-        dsp_pes = self._axes[2] * levels // DSP_LEVELS
-        shape = (DSP_LEVELS + 1, *seconds.shape)
-        used = np.stack(
-            [
-                np.broadcast_to(value, shape).reshape(-1)
-                for value in (
-                    counts.lut - dsp_pes * counts.lut_saved,
-                    counts.ff - dsp_pes * counts.ff_saved,
-                    dsp_pes * counts.dsp_per_pe,
-                    counts.bram,
-                )
-            ]
-        )
-        index = np.flatnonzero((used <= self._limits[:, None]).all(axis=0))
-        rate = 1 / np.broadcast_to(seconds, shape).reshape(-1)[index]
-        order = np.argsort(-rate, kind="stable")
-        index = index[order]
+        kept = np.flatnonzero(~self._dominated(seconds, moved))
+        kept = kept[np.argsort(seconds.reshape(-1)[kept], kind="stable")]
+
+        def of(value: int | IntArray) -> IntArray:
+            return np.broadcast_to(np.asarray(value), seconds.shape).reshape(-1)[kept]
+
         return _Space(
-            rate=rate[order],
-            moved=np.broadcast_to(moved, shape).reshape(-1)[index],
-            used=used[:, index],
-            index=index,
+            rate=1 / seconds.reshape(-1)[kept],
+            moved=moved.reshape(-1)[kept],
+            index=kept,
+            t_c=of(self._axes[2]),
+            lut=of(counts.lut),
+            ff=of(counts.ff),
+            bram=of(counts.bram),
+            lut_saved=of(counts.lut_saved),
+            ff_saved=of(counts.ff_saved),
+            dsp_per_pe=of(counts.dsp_per_pe),
         )
 
-    def _front(self, weight_bits: int, act_bits: int, stored: int) -> IntArray:
-        """Return the engines that no other beats in rate, traffic and every resource."""
+    def _dominated(self, seconds: FloatArray, moved: FloatArray) -> NDArray[np.bool_]:
+        """Say which engines a smaller T_R or buffer, all else equal, matches in time and traffic.
+
+        A smaller one takes no more of any resource, as long as the accumulators of both are in
+        LUT RAM, or of both in block RAM.
+        """
+        dominated = np.zeros(seconds.shape, bool)
+        t_r = self._axes[0].reshape(-1)
+        for axis in (0, 3, 4):
+            size = seconds.shape[axis]
+            for small, large in ((s, t) for t in range(size) for s in range(t)):
+                if axis == 0 and (t_r[small] <= LUTRAM_ROWS) != (t_r[large] <= LUTRAM_ROWS):
+                    continue
+                worse = np.take(seconds, small, axis) <= np.take(seconds, large, axis)
+                worse &= np.take(moved, small, axis) <= np.take(moved, large, axis)
+                place = tuple(large if k == axis else slice(None) for k in range(5))
+                dominated[place] |= worse
+        return dominated
+
+    def _front(self, weight_bits: int, act_bits: int, stored: int) -> _Front:
         key = (weight_bits, act_bits, stored)
         if key not in self._fronts:
-            space = self._space(*key)
-            costs = np.vstack([space.used, space.moved])
-            kept: list[int] = []
-            front = np.empty((len(costs), 0))
-            for k in range(len(space.rate)):
-                if not (front <= costs[:, k : k + 1]).all(axis=0).any():
-                    kept.append(k)
-                    front = np.hstack([front, costs[:, k : k + 1]])
-            self._fronts[key] = np.array(kept, np.int64)
+            self._fronts[key] = self._make_front(self._space(*key))
         return self._fronts[key]
 
-    def _config(self, index: int, weight_bits: int, act_bits: int, stored: int) -> EngineConfig:
-        shape = (DSP_LEVELS + 1, *(axis.size for axis in self._axes))
-        level, *places = np.unravel_index(int(index), shape)
+    def _make_front(self, space: _Space) -> _Front:
+        levels = np.arange(DSP_LEVELS + 1)
+        dsp_pes = space.t_c[:, None] * levels // DSP_LEVELS
+        used = np.stack(
+            [
+                space.lut[:, None] - dsp_pes * space.lut_saved[:, None],
+                space.ff[:, None] - dsp_pes * space.ff_saved[:, None],
+                dsp_pes * space.dsp_per_pe[:, None],
+                np.broadcast_to(space.bram[:, None], dsp_pes.shape),
+            ]
+        ).reshape(4, -1)
+        engines = np.repeat(np.arange(len(space.rate)), len(levels))
+        costs = np.vstack([used, space.moved[engines]])
+        kept: list[int] = []
+        front = np.empty((len(costs), 0))
+        for k in np.flatnonzero((used <= self._limits[:, None]).all(axis=0)):
+            if not (front <= costs[:, k : k + 1]).all(axis=0).any():
+                kept.append(int(k))
+                front = np.hstack([front, costs[:, k : k + 1]])
+        chosen = np.array(kept, np.int64)
+        return _Front(engines[chosen], dsp_pes.reshape(-1)[chosen], used[:, chosen])
+
+    def _config(self, index: int, dsp_pes: int, bits: Bits, stored: int) -> EngineConfig:
+        places = np.unravel_index(int(index), tuple(axis.size for axis in self._axes))
         t_r, t_p, t_c, depth, words = (
             int(axis.reshape(-1)[place]) for axis, place in zip(self._axes, places, strict=True)
         )
@@ -313,10 +399,10 @@ class Explorer:
             t_r=t_r,
             t_p=t_p,
             t_c=t_c,
-            dsp_pes=t_c * int(level) // DSP_LEVELS,
-            weight_bits=weight_bits,
-            act_bits=act_bits,
-            acc_bits=self._acc_bits(weight_bits, act_bits),
+            dsp_pes=dsp_pes,
+            weight_bits=bits[0],
+            act_bits=bits[1],
+            acc_bits=self._acc_bits(*bits),
             stored_weight_bits=stored,
             weight_depth=depth,
             act_buffer_words=words,
@@ -342,7 +428,7 @@ class Explorer:
         for in_dsp in (False, True):
             needed = shared_resources(self._device)
             for weight_bits, act_bits, stored in precisions:
-                config = self._config(0, weight_bits, act_bits, stored)
+                config = self._config(0, 0, (weight_bits, act_bits), stored)
                 pes = config.t_c if in_dsp else 0
                 needed += engine_resources(replace(config, dsp_pes=pes), self._device)
             missing = int(np.maximum(_counts(needed - device_budget(self._device)), 0).sum())

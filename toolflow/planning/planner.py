@@ -32,7 +32,7 @@ HPU_MARGIN_SHARE = 0.25
 HOPELESS = 0.9
 """Precisions below one that forwards this share of the images are not screened."""
 
-FINALISTS = 3
+FINALISTS = 5
 NEAR_MISS = 0.01
 """A baseline this far below its target accuracy may still be refined into meeting it."""
 
@@ -149,7 +149,7 @@ class Planner:
         ]
         best = min(finalists, key=_merit)
         self._screen_singles()
-        baseline = self._baseline(hpu, self._tolerance)
+        baseline = self._baseline(hpu, self._tolerance, refine=True)
         self._progress("other tolerances")
         points = tuple(
             self._point(tolerance, finalists, hpu)
@@ -253,7 +253,8 @@ class Planner:
             for other, accuracy in {**self._screened_singles, **known}.items()
         )
 
-    def _baseline(self, hpu: Candidate, tolerance: float) -> Baseline:
+    def _baseline(self, hpu: Candidate, tolerance: float, *, refine: bool) -> Baseline:
+        """Return the fastest single stage within a tolerance, near misses refined if asked."""
         required = required_correct(hpu.correct, tolerance)
         target = required / self._evaluation.size
         precisions = {Precision(w, a) for w in LPU_BITS for a in LPU_BITS} | {hpu.precision}
@@ -264,12 +265,11 @@ class Planner:
             if self._out_of_reach(precision, target):
                 continue
             candidate = self._single_candidate(precision)
-            if (
-                candidate.correct.sum()
-                < required
-                <= (candidate.correct.sum() + NEAR_MISS * candidate.images)
-            ):
-                candidate = self._refined_single(precision)
+            missing = required - int(candidate.correct.sum())
+            if 0 < missing <= NEAR_MISS * candidate.images:
+                if refine:
+                    self._refine_single(precision)
+                candidate = self._refined_singles.get(precision, candidate)
             if candidate.correct.sum() >= required:
                 return Baseline(candidate, designs[precision])
         raise AssertionError("the HPU's own precision always meets the tolerance")
@@ -280,13 +280,11 @@ class Planner:
             self._plain_singles[precision] = self._runner.full(precision)
         return self._plain_singles[precision]
 
-    def _refined_single(self, precision: Precision) -> Candidate:
-        if precision not in self._refined_singles:
-            self._progress(f"single stage: refining {precision}")
-            plain = self._single_candidate(precision)
-            refined, _ = self._runner.refined(plain, None, None)
-            self._refined_singles[precision] = max((refined, plain), key=lambda c: c.accuracy)
-        return self._refined_singles[precision]
+    def _refine_single(self, precision: Precision) -> None:
+        self._progress(f"single stage: refining {precision}")
+        plain = self._single_candidate(precision)
+        refined, _ = self._runner.refined(plain, None, None)
+        self._refined_singles[precision] = max((refined, plain), key=lambda c: c.accuracy)
 
     def _single(self, precision: Precision) -> SingleDesign:
         return self._explorer.single(precision.weight_bits, precision.act_bits)
@@ -306,7 +304,7 @@ class Planner:
             design = self._cascade(finalist.candidate.precision, hpu.precision, forwarded)
             options.append((design.images_per_s, forwarded))
         rate, forwarded = max(options)
-        baseline = self._baseline(hpu, tolerance)
+        baseline = self._baseline(hpu, tolerance, refine=False)
         return TolerancePoint(
             tolerance,
             forwarded,

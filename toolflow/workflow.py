@@ -12,7 +12,7 @@ from toolflow.datasets import Samples, load_samples, preprocess
 from toolflow.emission.directory import check_target, whole_files
 from toolflow.emission.files import GOLDEN_IMAGES, Accelerator, write_plan
 from toolflow.emulator.exact_float import Emulator
-from toolflow.emulator.integer_network import compile_network, quantise_images, store
+from toolflow.emulator.integer_network import balance, compile_network, quantise_images, store
 from toolflow.errors import UserError
 from toolflow.evaluation import TOP5_CLASSES, Evaluation, evaluate_cascade, top_of
 from toolflow.exploration.search import Explorer
@@ -114,7 +114,7 @@ def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> 
     progress("reading the images")
     samples = load_samples(data, network)
     images = preprocess(samples, network.preprocessing)
-    stored = store(network, plan.scheme("hpu"))
+    stored = balance(network, store(network, plan.scheme("hpu")), plan.scheme("lpu"))
     logits = {}
     for unit in ("hpu", "lpu"):
         progress(f"running the {unit.upper()} on {len(images)} images")

@@ -8,6 +8,7 @@ from toolflow.emulator.exact_float import Emulator, provable
 from toolflow.emulator.integer_network import (
     IntegerMatmul,
     IntegerNetwork,
+    balance,
     compile_network,
     cut_weights,
     quantise_images,
@@ -152,9 +153,31 @@ class TestLowPrecisionUnit:
         stored = store(network, plain_scheme(network, Precision(8, 8)))
         scheme = plain_scheme(network, Precision(2, 2))
         for name, layer in stored.layers.items():
-            cut = cut_weights(layer, scheme.weights[name])
+            cut = cut_weights(layer.weight, layer.weight_format, scheme.weights[name])
             assert cut.min() >= -2
             assert cut.max() <= 1
+
+    @pytest.mark.parametrize("bits", [2, 4, 7])
+    def test_balanced_words_are_cut_without_a_bias(self, bits: int) -> None:
+        network = every_layer_kind()
+        stored = store(network, plain_scheme(network, Precision(8, 8)))
+        scheme = plain_scheme(network, Precision(bits, 8))
+        balanced = balance(network, stored, scheme)
+        step = 2.0 ** -(8 - 1)
+        shifts = {"plain": 0.0, "balanced": 0.0}
+        weights = 0
+        for layer in network.weight_layers:
+            before, after = stored.layers[layer.name], balanced.layers[layer.name]
+            fmt = scheme.weights[layer.name]
+            assert set(np.unique(before.weight - after.weight)) <= {0, 1}
+            inside = np.abs(layer.weight) < 0.9
+            weights += int(inside.sum())
+            for name, words in (("plain", before.weight), ("balanced", after.weight)):
+                cut = cut_weights(words, before.weight_format, fmt) * fmt.step
+                shifts[name] += float((cut - layer.weight)[inside].sum())
+        plain, fair = (shifts[name] / weights / step for name in ("plain", "balanced"))
+        assert plain == pytest.approx(0.5, abs=0.35)
+        assert abs(fair) < abs(plain) - 0.2
 
 
 def test_an_accumulator_beyond_the_hardware_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

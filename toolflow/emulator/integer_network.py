@@ -1,6 +1,7 @@
 """A network turned into the integer operations that the hardware runs.
 
-``store`` quantises the parameters once, at the HPU's precision. ``compile_network`` makes the
+``store`` quantises the parameters once, at the HPU's precision, and ``balance`` fits those words to
+the LPU that will be cut from them. ``compile_network`` makes the
 integer network of any scheme from those stored words by the window (``fixedpoint.window``), so
 that the LPU never has parameters of its own (paper section 2.2, weight sharing). With the scheme
 that the parameters were stored in, every window is the identity.
@@ -9,7 +10,7 @@ that the parameters were stored in, every window is the identity.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,7 @@ from toolflow.fixedpoint import (
     IntArray,
     Reciprocal,
     Slope,
+    dequantise,
     quantise,
     reciprocal_of,
     slope_of,
@@ -161,6 +163,37 @@ def store(network: Network, scheme: Scheme) -> StoredParameters:
     return StoredParameters(scheme, MappingProxyType(layers), scheme.tensors[network.input])
 
 
+def balance(network: Network, stored: StoredParameters, scheme: Scheme) -> StoredParameters:
+    """Return stored words from which ``scheme``'s weights are cut without a bias.
+
+    The window rounds half up, and of integers one in ``2**shift`` is a tie: all of them upwards
+    would shift the LPU's mean weight by half a stored step. So a tied word whose float weight lies
+    below it is stored one step lower: about half of the ties then round down. The HPU pays with
+    an error of up to one step instead of a half, in one word of ``2**(shift + 1)``.
+    """
+    layers = {
+        layer.name: replace(
+            stored.layers[layer.name],
+            weight=_frozen(
+                balanced_words(layer.weight, stored.layers[layer.name], scheme.weights[layer.name])
+            ),
+        )
+        for layer in network.weight_layers
+    }
+    return replace(stored, layers=MappingProxyType(layers))
+
+
+def balanced_words(weight: NDArray[np.float32], stored: StoredLayer, fmt: Format) -> IntArray:
+    """Return one layer's stored words for cutting weights of format ``fmt`` (see ``balance``)."""
+    shift = stored.weight_format.frac - fmt.frac
+    if shift < 1:
+        return stored.weight
+    tied = (stored.weight & ((1 << shift) - 1)) == 1 << (shift - 1)
+    above = dequantise(stored.weight, stored.weight_format.frac) > weight
+    lowered = tied & above & (stored.weight > stored.weight_format.low)
+    return np.asarray(stored.weight - lowered, np.int64)
+
+
 def compile_network(network: Network, scheme: Scheme, stored: StoredParameters) -> IntegerNetwork:
     """Return the integer network of ``scheme``, its parameters cut from ``stored``.
 
@@ -187,9 +220,9 @@ def compile_network(network: Network, scheme: Scheme, stored: StoredParameters) 
     return result
 
 
-def cut_weights(stored: StoredLayer, fmt: Format) -> IntArray:
-    """Return a layer's weights in ``fmt``, cut from the stored words by the window."""
-    return window(stored.weight, stored.weight_format.frac - fmt.frac, fmt.low, fmt.high)
+def cut_weights(words: IntArray, stored: Format, fmt: Format) -> IntArray:
+    """Return weights in ``fmt``, cut from words of the format ``stored`` by the window."""
+    return window(words, stored.frac - fmt.frac, fmt.low, fmt.high)
 
 
 def quantise_images(images: NDArray[Any], fmt: Format) -> IntArray:
@@ -261,7 +294,7 @@ def _compile_matmul(layer: WeightLayer, scheme: Scheme, stored: StoredLayer) -> 
     out = scheme.tensors[layer.output]
     weight_window = _shift(stored.weight_format.frac - fmt.frac, layer.name)
     bias_window = _shift(stored.bias_frac - fmt.frac - data.frac, layer.name)
-    weight = cut_weights(stored, fmt)
+    weight = cut_weights(stored.weight, stored.weight_format, fmt)
     full = Format(BIAS_BITS, 0)
     bias = window(stored.bias, bias_window, full.low, full.high)
     shift = np.full(weight.shape[0], fmt.frac + data.frac - out.frac, np.int64)

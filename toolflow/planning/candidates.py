@@ -17,7 +17,6 @@ from toolflow.emulator.integer_network import (
     StoredParameters,
     compile_network,
     quantise_images,
-    store,
 )
 from toolflow.fixedpoint import IntArray
 from toolflow.network.graph import Network
@@ -145,11 +144,24 @@ class CandidateRunner:
     def _run(
         self, scheme: Scheme, stored: StoredParameters | None, images: int, refined: bool
     ) -> Candidate:
-        network = compile_network(self._network, scheme, stored or store(self._network, scheme))
+        return self._measured(scheme, self._search.compile(scheme, stored), images, refined)
+
+    def _measured(
+        self, scheme: Scheme, network: IntegerNetwork, images: int, refined: bool
+    ) -> Candidate:
         words = quantise_images(self._evaluation.images[:images], network.stored_input)
         logits = Emulator(network, self._threads).logits(words)
         correct = top_correct(logits, self._evaluation.labels[:images], self._evaluation.top)
         return Candidate(scheme.precision, scheme, network, logits, correct, refined)
+
+    def with_stored(self, hpu: Candidate, stored: StoredParameters) -> Candidate:
+        """Run the HPU on all images with the words that an LPU is cut from."""
+        return self._measured(
+            hpu.scheme,
+            compile_network(self._network, hpu.scheme, stored),
+            self._evaluation.size,
+            hpu.refined,
+        )
 
     def outcomes(self, lpu: Candidate, hpu: Candidate) -> Outcomes:
         """Return what the CEU sees of a pair of candidates, on the images that both ran."""

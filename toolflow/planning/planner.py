@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from toolflow.confidence.tuning import Outcomes, Setting, required_correct, tune
-from toolflow.emulator.integer_network import StoredParameters, store
+from toolflow.emulator.integer_network import StoredParameters, balance, store
 from toolflow.errors import GoalError, UserError
 from toolflow.exploration.search import CascadeDesign, Explorer, SingleDesign
 from toolflow.network.graph import Network
@@ -46,9 +46,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
-    """An LPU candidate run on all images, with its CEU setting and hardware."""
+    """An LPU candidate run on all images, with its HPU, CEU setting and hardware.
+
+    ``stored`` are the words that both units use, ``hpu`` the HPU with exactly those.
+    """
 
     candidate: Candidate
+    hpu: Candidate
+    stored: StoredParameters
     statistics: tuple[LayerStatistic, ...]
     outcomes: Outcomes
     setting: Setting
@@ -149,6 +154,7 @@ class Planner:
         ]
         best = min(finalists, key=_merit)
         self._screen_singles()
+        hpu = best.hpu
         baseline = self._baseline(hpu, self._tolerance, refine=True)
         self._progress("other tolerances")
         points = tuple(
@@ -157,7 +163,7 @@ class Planner:
         )
         return Decisions(
             hpu=hpu,
-            stored=stored,
+            stored=best.stored,
             lpu=best,
             baseline=baseline,
             considered=(*screened, *map(self._final_row, finalists), *self._single_rows()),
@@ -225,11 +231,16 @@ class Planner:
         refined, statistics = self._runner.refined(plain, hpu.scheme, stored)
         options = []
         for candidate in (plain, refined):
-            outcomes = self._runner.outcomes(candidate, hpu)
-            options.append((candidate, outcomes, tune(outcomes, self._tolerance)))
-        candidate, outcomes, setting = min(options, key=lambda o: o[2].forwarded)
-        design = self._cascade(precision, hpu.precision, setting.forwarded / candidate.images)
-        return Finalist(candidate, statistics, outcomes, setting, design)
+            words = balance(self._network, stored, candidate.scheme)
+            own_hpu = self._runner.with_stored(hpu, words)
+            outcomes = self._runner.outcomes(candidate, own_hpu)
+            setting = tune(outcomes, self._tolerance)
+            forwarded = setting.forwarded / candidate.images
+            design = self._cascade(precision, hpu.precision, forwarded)
+            options.append(
+                Finalist(candidate, own_hpu, words, statistics, outcomes, setting, design)
+            )
+        return min(options, key=lambda finalist: finalist.setting.forwarded)
 
     def _cascade(self, lpu: Precision, hpu: Precision, forwarded: float) -> CascadeDesign:
         return self._explorer.cascade(

@@ -21,6 +21,8 @@ from toolflow.emulator.integer_network import (
     MAX_SHIFT,
     IntegerNetwork,
     StoredParameters,
+    balance,
+    balanced_words,
     compile_network,
     cut_weights,
     quantise_images,
@@ -102,7 +104,9 @@ class SchemeSearch:
 
     def compile(self, scheme: Scheme, stored: StoredParameters | None = None) -> IntegerNetwork:
         """Return the integer network, its parameters stored here or cut from ``stored``."""
-        return compile_network(self._network, scheme, stored or store(self._network, scheme))
+        if stored is None:
+            return compile_network(self._network, scheme, store(self._network, scheme))
+        return compile_network(self._network, scheme, balance(self._network, stored, scheme))
 
     def loss(self, scheme: Scheme, stored: StoredParameters | None = None) -> float:
         """Return the divergence from the float network on the calibration images, in nats."""
@@ -184,7 +188,8 @@ class SchemeSearch:
         ]
 
         def error(fmt: Format) -> float:
-            cut = dequantise(cut_weights(source, fmt), fmt.frac)
+            words = balanced_words(layer.weight, source, fmt)
+            cut = dequantise(cut_weights(words, source.weight_format, fmt), fmt.frac)
             return float(np.mean((cut - layer.weight) ** 2))
 
         return min(usable, key=error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -28,8 +27,6 @@ STATISTICS_IMAGES = 64
 SEARCH_IMAGES = 100
 SCREENING_IMAGES = 256
 SHUFFLE_SEED = 2018
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ point, paper section 2.2). Rounding is half up (``floor(v + 0.5)``; in hardware:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,9 @@ MAX_BITS = 16
 
 BIAS_BITS = 32
 """Wordlength of the stored (HPU's) biases, at the accumulator's scale."""
+
+CORRECTION_BITS = 24
+"""Wordlength of what an LPU's bias differs by from the one cut of the stored bias."""
 
 LOGIT_BITS = 16
 """Wordlength of the network's output: the CEU compares logits finer than the activations."""
@@ -38,27 +41,43 @@ IntArray = NDArray[np.int64]
 class Format:
     """A fixed-point format: ``bits`` wide, fraction length ``frac``, two's complement or unsigned.
 
+    An unsigned format may have a ``zero`` point: hardware keeps ``q + zero`` in the unsigned word,
+    so that ``q`` ranges over ``-zero .. 2**bits - 1 - zero``. All arithmetic is defined on ``q``.
+
     Raises:
-        ValueError: ``bits`` is not a wordlength the hardware can be built for.
+        ValueError: ``bits`` is not a wordlength the hardware can be built for, or the zero point
+            is no word of the format.
     """
 
     bits: int
     frac: int
     signed: bool = True
+    zero: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= BIAS_BITS:
             raise ValueError(f"wordlength {self.bits} is outside 1..{BIAS_BITS}")
+        if self.zero and (self.signed or not 0 < self.zero < 1 << self.bits):
+            raise ValueError(f"zero point {self.zero} is no unsigned word of {self.bits} bits")
 
     @property
     def low(self) -> int:
         """The smallest integer of the format."""
-        return -(1 << (self.bits - 1)) if self.signed else 0
+        return -(1 << (self.bits - 1)) if self.signed else -self.zero
 
     @property
     def high(self) -> int:
         """The largest integer of the format."""
-        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+        return (1 << (self.bits - (1 if self.signed else 0))) - 1 - self.zero
+
+    @property
+    def operand_limit(self) -> int:
+        """The largest magnitude of the words that hardware multiplies, zero point included."""
+        return max(-self.low, self.high) if self.signed else (1 << self.bits) - 1
+
+    def at(self, frac: int) -> Format:
+        """Return the format with another fraction length."""
+        return replace(self, frac=frac)
 
     @property
     def step(self) -> float:
@@ -123,6 +142,35 @@ def window(q: ArrayLike, shift: ArrayLike, low: int, high: int) -> IntArray:
     ``sat(round_half_up(q >> shift))`` with ``shift = f_HPU - f_LPU >= 0``.
     """
     return saturate(round_shift(q, shift), low, high)
+
+
+def planar_high(bits: int, low_bits: int) -> int:
+    """Return the largest ``bits``-bit word whose high digit fits ``bits - low_bits`` bits.
+
+    See ``split_planes``: larger ones round up to a digit too many. The smallest word always fits.
+
+    Raises:
+        ValueError: ``low_bits`` leaves no high digit.
+    """
+    if not 0 <= low_bits < bits:
+        raise ValueError(f"a low digit of {low_bits} bits is outside 0..{bits - 1}")
+    return (1 << (bits - 1)) - (1 << low_bits >> 1) - 1
+
+
+def split_planes(words: ArrayLike, low_bits: int) -> tuple[IntArray, IntArray]:
+    """Split words into two signed digits ``high, low``: ``word = high * 2**low_bits + low``.
+
+    The low digit is balanced, ``-2**(low_bits - 1)..2**(low_bits - 1) - 1``. So the high digit is
+    the word rounded half up: saturated, it is the ``window`` of the word by ``low_bits``.
+    """
+    q = np.asarray(words, np.int64)
+    high = round_shift(q, low_bits)
+    return high, q - np.left_shift(high, low_bits)
+
+
+def join_planes(high: ArrayLike, low: ArrayLike, low_bits: int) -> IntArray:
+    """Return the words that ``split_planes`` split."""
+    return np.left_shift(np.asarray(high, np.int64), low_bits) + np.asarray(low, np.int64)
 
 
 def requantise(

@@ -95,6 +95,27 @@ class Emulator:
         return {name: live[name].astype(np.int64) for name in self._keep}
 
 
+def run_integer_layer(
+    layer: IntegerLayer, inputs: Sequence[IntArray], threads: int = 2
+) -> NDArray[np.int32]:
+    """Run one layer on whole input tensors (images first), exact, in chunks of images."""
+    segment = _segments((layer,), (layer.layer.output,))[0]
+    chunks = range(0, len(inputs[0]), CHUNK_IMAGES)
+
+    def run(first: int) -> NDArray[np.int32]:
+        part = [values[first : first + CHUNK_IMAGES] for values in inputs]
+        if segment.session is None:
+            result = run_layer(layer, [values.astype(np.int64) for values in part])
+            return result.astype(np.int32)
+        named = dict(zip(layer.layer.inputs, part, strict=True))
+        feeds = {name: named[name].astype(np.float32) for name in segment.inputs}
+        outputs = segment.session.run([layer.layer.output], feeds)
+        return np.asarray(outputs[0], np.float32).astype(np.int32)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(run, chunks)))
+
+
 def provable(layer: IntegerLayer) -> bool:
     """Whether float32 is exact for every intermediate value of a layer."""
     if isinstance(layer, IntegerMatmul):

@@ -1,16 +1,17 @@
 """A network turned into the integer operations that the hardware runs.
 
-``store`` quantises the parameters once, at the HPU's precision, and ``balance`` fits those words to
-the LPU that will be cut from them. ``compile_network`` makes the
-integer network of any scheme from those stored words by the window (``fixedpoint.window``), so
-that the LPU never has parameters of its own (paper section 2.2, weight sharing). With the scheme
-that the parameters were stored in, every window is the identity.
+There is one copy of the weights, the HPU's (``StoredParameters``): ``store`` makes it by plain
+rounding, ``quantisation.sharing`` such that the LPU's are good as well. ``compile_network`` makes
+the integer network of the HPU from those words, ``cut_network`` the LPU's, whose weights and biases
+are cut from them by the window (``fixedpoint.window``; paper section 2.2, weight sharing). The only
+parameters of its own that the LPU has are a small correction of each output channel's bias, kept
+in the bias words, and the zero points of its tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +25,6 @@ from toolflow.fixedpoint import (
     IntArray,
     Reciprocal,
     Slope,
-    dequantise,
     quantise,
     reciprocal_of,
     slope_of,
@@ -40,7 +40,7 @@ from toolflow.network.graph import (
     Network,
     WeightLayer,
 )
-from toolflow.quantisation.scheme import Scheme
+from toolflow.quantisation.scheme import Scheme, WeightFormat
 
 MAX_SHIFT = 31
 MAX_ACCUMULATOR_BITS = 46
@@ -48,12 +48,18 @@ MAX_ACCUMULATOR_BITS = 46
 
 @dataclass(frozen=True, eq=False)
 class StoredLayer:
-    """The one copy of a layer's parameters that is kept in memory."""
+    """The one copy of a layer's parameters that is kept in memory.
+
+    ``weight`` is OIHW or (outputs, inputs); ``bias`` has an entry an output channel, at the scale
+    of that channel's HPU accumulators, ``2**-bias_fracs``. ``correction`` is added to the LPU's
+    biases after they are cut, at the scale of the LPU's accumulators.
+    """
 
     weight: IntArray
-    weight_format: Format
+    weight_format: WeightFormat
     bias: IntArray
-    bias_frac: int
+    bias_fracs: IntArray
+    correction: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,59 +155,73 @@ class IntegerNetwork:
 
 
 def store(network: Network, scheme: Scheme) -> StoredParameters:
-    """Quantise all parameters at the (HPU's) scheme; biases are 32 bit at accumulator scale."""
-    layers = {}
-    for layer in network.weight_layers:
-        fmt = scheme.weights[layer.name]
-        bias_frac = fmt.frac + scheme.tensors[layer.inputs[0]].frac
-        layers[layer.name] = StoredLayer(
-            weight=_frozen(quantise(layer.weight, fmt)),
-            weight_format=fmt,
-            bias=_frozen(quantise(layer.bias, Format(BIAS_BITS, bias_frac))),
-            bias_frac=bias_frac,
-        )
-    return StoredParameters(scheme, MappingProxyType(layers), scheme.tensors[network.input])
-
-
-def balance(network: Network, stored: StoredParameters, scheme: Scheme) -> StoredParameters:
-    """Return stored words from which ``scheme``'s weights are cut without a bias.
-
-    The window rounds half up, and of integers one in ``2**shift`` is a tie: all of them upwards
-    would shift the LPU's mean weight by half a stored step. So a tied word whose float weight lies
-    below it is stored one step lower: about half of the ties then round down. The HPU pays with
-    an error of up to one step instead of a half, in one word of ``2**(shift + 1)``.
-    """
+    """Round all parameters to the nearest words of the (HPU's) scheme."""
     layers = {
-        layer.name: replace(
-            stored.layers[layer.name],
-            weight=_frozen(
-                balanced_words(layer.weight, stored.layers[layer.name], scheme.weights[layer.name])
-            ),
+        layer.name: stored_layer(
+            layer,
+            scheme,
+            quantise(scaled(layer.weight, scheme.weights[layer.name]), words_format(layer, scheme)),
+            layer.bias.astype(np.float64),
         )
         for layer in network.weight_layers
     }
-    return replace(stored, layers=MappingProxyType(layers))
+    return StoredParameters(scheme, MappingProxyType(layers), scheme.tensors[network.input])
 
 
-def balanced_words(weight: NDArray[np.float32], stored: StoredLayer, fmt: Format) -> IntArray:
-    """Return one layer's stored words for cutting weights of format ``fmt`` (see ``balance``)."""
-    shift = stored.weight_format.frac - fmt.frac
-    if shift < 1:
-        return stored.weight
-    tied = (stored.weight & ((1 << shift) - 1)) == 1 << (shift - 1)
-    above = dequantise(stored.weight, stored.weight_format.frac) > weight
-    lowered = tied & above & (stored.weight > stored.weight_format.low)
-    return np.asarray(stored.weight - lowered, np.int64)
+def stored_layer(
+    layer: WeightLayer, scheme: Scheme, words: IntArray, bias: NDArray[np.float64]
+) -> StoredLayer:
+    """Return a layer's parameters of weight words and real biases; no correction."""
+    fmt = scheme.weights[layer.name]
+    fracs = np.array(fmt.fracs) + scheme.tensors[layer.inputs[0]].frac
+    return StoredLayer(
+        weight=_frozen(words),
+        weight_format=fmt,
+        bias=_frozen(quantise(np.ldexp(bias, fracs), Format(BIAS_BITS, 0))),
+        bias_fracs=_frozen(fracs),
+        correction=_frozen(np.zeros(len(fracs), np.int64)),
+    )
 
 
-def compile_network(network: Network, scheme: Scheme, stored: StoredParameters) -> IntegerNetwork:
-    """Return the integer network of ``scheme``, its parameters cut from ``stored``.
+def words_format(layer: WeightLayer, scheme: Scheme) -> Format:
+    """Return the range of a layer's weight words."""
+    return scheme.weights[layer.name].words
+
+
+def scaled(weight: NDArray[np.float32], fmt: WeightFormat) -> NDArray[np.float64]:
+    """Return weights in steps of each output channel's format."""
+    fracs = np.array(fmt.fracs).reshape(-1, *[1] * (weight.ndim - 1))
+    return np.asarray(np.ldexp(weight.astype(np.float64), fracs))
+
+
+def compile_network(network: Network, stored: StoredParameters) -> IntegerNetwork:
+    """Return the HPU's integer network: the stored words as they are.
 
     Raises:
         UserError: an accumulator could overflow the widest one the hardware can be built with.
         ValueError: the scheme needs a negative shift (the search never makes such a scheme).
     """
-    layers = tuple(_compile_layer(layer, scheme, stored) for layer in network.layers)
+    return _compiled(network, stored.scheme, stored, corrected=False)
+
+
+def cut_network(network: Network, scheme: Scheme, stored: StoredParameters) -> IntegerNetwork:
+    """Return the LPU's integer network: ``scheme``, its parameters cut from ``stored``.
+
+    Raises:
+        UserError, ValueError: see ``compile_network``.
+    """
+    return _compiled(network, scheme, stored, corrected=True)
+
+
+def _compiled(
+    network: Network, scheme: Scheme, stored: StoredParameters, corrected: bool
+) -> IntegerNetwork:
+    layers = tuple(
+        _compile_matmul(layer, scheme, stored.layers[layer.name], corrected)
+        if isinstance(layer, WeightLayer)
+        else compile_layer(layer, scheme)
+        for layer in network.layers
+    )
     input_format = scheme.tensors[network.input]
     result = IntegerNetwork(
         network=network,
@@ -220,9 +240,25 @@ def compile_network(network: Network, scheme: Scheme, stored: StoredParameters) 
     return result
 
 
-def cut_weights(words: IntArray, stored: Format, fmt: Format) -> IntArray:
-    """Return weights in ``fmt``, cut from words of the format ``stored`` by the window."""
-    return window(words, stored.frac - fmt.frac, fmt.low, fmt.high)
+def cut_weights(words: IntArray, stored: WeightFormat, fmt: WeightFormat) -> IntArray:
+    """Return weights in ``fmt``, cut from words of the format ``stored`` by the window.
+
+    Raises:
+        ValueError: the window differs between channels.
+    """
+    return window(words, window_shift(stored, fmt), fmt.words.low, fmt.words.high)
+
+
+def window_shift(stored: WeightFormat, fmt: WeightFormat) -> int:
+    """Return by how much the window shifts, the same for all channels of a layer.
+
+    Raises:
+        ValueError: the window differs between channels, or its shift is negative.
+    """
+    shifts = {a - b for a, b in zip(stored.fracs, fmt.fracs, strict=True)}
+    if len(shifts) > 1:
+        raise ValueError(f"a layer's weights have windows of several shifts, {sorted(shifts)}")
+    return _shift(shifts.pop(), "weights")
 
 
 def quantise_images(images: NDArray[Any], fmt: Format) -> IntArray:
@@ -241,10 +277,6 @@ def _shift(value: int, where: str, limit: int = MAX_SHIFT) -> int:
     return value
 
 
-def _limit(fmt: Format) -> int:
-    return max(-fmt.low, fmt.high)
-
-
 def _requantiser(activation: Activation, out: Format, shift: IntArray, where: str) -> Requantiser:
     for value in np.unique(shift):
         _shift(int(value), where)
@@ -261,11 +293,10 @@ def _requantiser(activation: Activation, out: Format, shift: IntArray, where: st
     return Requantiser(_frozen(shift), max(low, out.low), high, slope, out.bits)
 
 
-def _compile_layer(layer: Layer, scheme: Scheme, stored: StoredParameters) -> IntegerLayer:
+def compile_layer(layer: Layer, scheme: Scheme) -> IntegerLayer:
+    """Return a layer without weights."""
     inputs = [scheme.tensors[name] for name in layer.inputs]
     out = scheme.tensors[layer.output]
-    if isinstance(layer, WeightLayer):
-        return _compile_matmul(layer, scheme, stored.layers[layer.name])
     if isinstance(layer, AvgPool):
         area = layer.kernel[0] * layer.kernel[1]
         divisors = {area} if layer.count_include_pad else set(range(1, area + 1))
@@ -274,7 +305,7 @@ def _compile_layer(layer: Layer, scheme: Scheme, stored: StoredParameters) -> In
             reciprocals=MappingProxyType({d: reciprocal_of(d) for d in sorted(divisors)}),
             frac_change=inputs[0].frac - out.frac,
             requantiser=_requantiser(layer.activation, out, np.zeros(1, np.int64), layer.name),
-            input_limit=_limit(inputs[0]),
+            input_limit=inputs[0].operand_limit,
         )
     if isinstance(layer, Add | Activate):
         finest = max(fmt.frac for fmt in inputs)
@@ -284,22 +315,49 @@ def _compile_layer(layer: Layer, scheme: Scheme, stored: StoredParameters) -> In
             requantiser=_requantiser(
                 layer.activation, out, np.array([finest - out.frac], np.int64), layer.name
             ),
-            input_limits=tuple(_limit(fmt) for fmt in inputs),
+            input_limits=tuple(fmt.operand_limit for fmt in inputs),
         )
     return IntegerLayer(layer)
 
 
-def _compile_matmul(layer: WeightLayer, scheme: Scheme, stored: StoredLayer) -> IntegerMatmul:
+def _compile_matmul(
+    layer: WeightLayer, scheme: Scheme, stored: StoredLayer, corrected: bool
+) -> IntegerMatmul:
     fmt, data = scheme.weights[layer.name], scheme.tensors[layer.inputs[0]]
-    out = scheme.tensors[layer.output]
-    weight_window = _shift(stored.weight_format.frac - fmt.frac, layer.name)
-    bias_window = _shift(stored.bias_frac - fmt.frac - data.frac, layer.name)
-    weight = cut_weights(stored.weight, stored.weight_format, fmt)
+    fracs = np.array(fmt.fracs) + data.frac
+    bias_windows = set((stored.bias_fracs - fracs).tolist())
+    if len(bias_windows) > 1:
+        raise ValueError(f"{layer.name}: biases have windows of several shifts")
+    bias_window = _shift(bias_windows.pop(), layer.name)
     full = Format(BIAS_BITS, 0)
     bias = window(stored.bias, bias_window, full.low, full.high)
-    shift = np.full(weight.shape[0], fmt.frac + data.frac - out.frac, np.int64)
+    return integer_matmul(
+        layer,
+        scheme,
+        cut_weights(stored.weight, stored.weight_format, fmt),
+        bias + stored.correction if corrected else bias,
+        weight_window=window_shift(stored.weight_format, fmt),
+        bias_window=bias_window,
+    )
+
+
+def integer_matmul(
+    layer: WeightLayer,
+    scheme: Scheme,
+    weight: IntArray,
+    bias: IntArray,
+    weight_window: int = 0,
+    bias_window: int = 0,
+) -> IntegerMatmul:
+    """Return a matrix layer of integer weights and biases in the formats of ``scheme``.
+
+    Raises:
+        ValueError: a channel would need a shift that the hardware does not have.
+    """
+    data, out = scheme.tensors[layer.inputs[0]], scheme.tensors[layer.output]
+    shift = np.array(scheme.weights[layer.name].fracs) + data.frac - out.frac
     requantiser = _requantiser(layer.activation, out, shift, layer.name)
-    per_channel = np.abs(weight).reshape(len(weight), -1).sum(axis=1) * _limit(data)
+    per_channel = np.abs(weight).reshape(len(weight), -1).sum(axis=1) * data.operand_limit
     half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
     limit = int((per_channel + np.abs(bias) + half).max())
     return IntegerMatmul(
@@ -309,6 +367,6 @@ def _compile_matmul(layer: WeightLayer, scheme: Scheme, stored: StoredLayer) -> 
         requantiser=requantiser,
         weight_window=weight_window,
         bias_window=bias_window,
-        input_limit=_limit(data),
+        input_limit=data.operand_limit,
         accumulator_limit=limit,
     )

@@ -37,6 +37,41 @@ class Precision:
         return f"{self.weight_bits}/{self.act_bits}"
 
 
+@dataclass(frozen=True)
+class WeightFormat:
+    """A layer's weight format: one wordlength, a fraction length for each output channel.
+
+    Signed. The accumulators of the channels differ in scale; their requantisers' shifts undo that.
+    """
+
+    bits: int
+    fracs: tuple[int, ...]
+
+    @classmethod
+    def uniform(cls, bits: int, frac: int, channels: int) -> WeightFormat:
+        """Return the format with one fraction length for all channels."""
+        return cls(bits, (frac,) * channels)
+
+    @property
+    def frac(self) -> int:
+        """The fraction length of the coarsest channel."""
+        return min(self.fracs)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How many fraction bits each channel has more than the coarsest."""
+        return tuple(frac - self.frac for frac in self.fracs)
+
+    @property
+    def words(self) -> Format:
+        """The words' range, without a scale."""
+        return Format(self.bits, 0)
+
+    def shifted(self, bits: int) -> WeightFormat:
+        """Return the format with that many more fraction bits in every channel."""
+        return replace(self, fracs=tuple(frac + bits for frac in self.fracs))
+
+
 @dataclass(frozen=True, eq=False)
 class Scheme:
     """Formats of one network at one precision.
@@ -46,10 +81,10 @@ class Scheme:
     """
 
     precision: Precision
-    weights: Mapping[str, Format]
+    weights: Mapping[str, WeightFormat]
     tensors: Mapping[str, Format]
 
-    def with_weight(self, layer: str, fmt: Format) -> Scheme:
+    def with_weight(self, layer: str, fmt: WeightFormat) -> Scheme:
         """Return a copy in which one layer's weights have another format."""
         return replace(self, weights=MappingProxyType({**self.weights, layer: fmt}))
 
@@ -61,12 +96,17 @@ class Scheme:
 
 @dataclass(frozen=True)
 class TensorGroup:
-    """Tensors that must share a format. ``name`` is the first one's."""
+    """Tensors that must share a format. ``name`` is the first one's.
+
+    ``is_head``: the logits, or what becomes them by pooling alone. The network's answer is read
+    off such a tensor without another product that could average its rounding out, so these are
+    ``LOGIT_BITS`` wide at any precision.
+    """
 
     name: str
     tensors: tuple[str, ...]
     non_negative: bool
-    is_logits: bool
+    is_head: bool
     is_input: bool
 
 
@@ -98,6 +138,7 @@ def format_groups(network: Network, input_non_negative: bool = False) -> tuple[T
         if _ties(layer):
             for name in layer.inputs:
                 parent[root(layer.output)] = root(name)
+    head = _head(network)
     members: dict[str, list[str]] = {}
     for name in network.shapes:
         members.setdefault(root(name), []).append(name)
@@ -105,16 +146,18 @@ def format_groups(network: Network, input_non_negative: bool = False) -> tuple[T
         TensorGroup(
             name=names[0],
             tensors=tuple(names),
-            non_negative=all(non_negative[n] for n in names) and network.output not in names,
-            is_logits=network.output in names,
+            non_negative=all(non_negative[n] for n in names) and head.isdisjoint(names),
+            is_head=not head.isdisjoint(names),
             is_input=network.input in names,
         )
         for names in members.values()
     )
 
 
-def group_format(group: TensorGroup, act_bits: int, frac: int) -> Format:
-    """Return a group's format: logits are ``LOGIT_BITS`` signed, others ``act_bits`` wide."""
-    if group.is_logits:
-        return Format(LOGIT_BITS, frac)
-    return Format(act_bits, frac, signed=not group.non_negative)
+def _head(network: Network) -> frozenset[str]:
+    """Return the tensors that lead to the output by pooling alone, and the output."""
+    head = {network.output}
+    for layer in reversed(network.layers):
+        if layer.output in head and isinstance(layer, MaxPool | AvgPool | Flatten):
+            head.update(layer.inputs)
+    return frozenset(head)

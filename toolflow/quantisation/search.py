@@ -1,16 +1,19 @@
-"""Search for the scheme of a precision: scales by least squared error, then led by statistics.
+"""Search for formats: scales by least error, then led by per-layer statistics.
 
-For each wordlength the search starts from the formats with the least squared error of weights and
-activations. ``statistics`` then measures what each layer's quantisation alone does to the network,
-and ``refine`` walks the layers from the most to the least harmful one, trying neighbouring
-fraction lengths and keeping what brings the network's output closer to the float one (the paper's
-section 2.2: per-layer statistics guide the exploration of scaling factors).
+For each wordlength the search starts from the formats with the least squared error. ``statistics``
+then measures what each layer's quantisation alone does to the network, and ``refine`` walks the
+layers from the most to the least harmful one, trying neighbouring fraction lengths and zero points
+and keeping what brings the network's output closer to the float one (the paper's section 2.2:
+per-layer statistics guide the exploration of scaling factors).
+
+``Rules`` tells the paper's method from ours: the paper's activations are signed, without zero
+points, and its weights have one scale a layer, rounded one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -18,38 +21,55 @@ from numpy.typing import NDArray
 
 from toolflow.emulator.exact_float import Emulator
 from toolflow.emulator.integer_network import (
-    MAX_SHIFT,
     IntegerNetwork,
     StoredParameters,
-    balance,
-    balanced_words,
     compile_network,
+    cut_network,
     cut_weights,
     quantise_images,
+    scaled,
     store,
 )
-from toolflow.fixedpoint import Format, dequantise, fraction_for, reciprocal_of
-from toolflow.network.graph import Activate, Add, AvgPool, Network, WeightLayer
-from toolflow.quantisation.scheme import (
-    Precision,
-    Scheme,
-    TensorGroup,
-    group_format,
-)
+from toolflow.fixedpoint import LOGIT_BITS, Format, dequantise, fraction_for
+from toolflow.network.graph import Network, WeightLayer
+from toolflow.quantisation.legality import legalised
+from toolflow.quantisation.scheme import Precision, Scheme, TensorGroup, WeightFormat
 from toolflow.quantisation.statistics import (
+    CLIPPING_STEPS,
     LayerStatistic,
     TensorStatistics,
     candidate_formats,
     divergence,
     least_error,
     softmax,
+    with_zero_points,
 )
 
 REFINED_ITEMS = 10
 """Refinement walks this many layers' weights or activations, the most harmful ones."""
 
 LOGIT_HEADROOM = 2.0
-"""Logit formats hold this many times the largest float logit: low precision overshoots."""
+"""Formats of logits hold this many times the largest float logit: low precision overshoots."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What formats a search may use.
+
+    Attributes:
+        unsigned: activations that are never negative have no sign bit.
+        zero_points: activations that are rarely negative have a zero point.
+        least_error: scales start from the least squared error, else from what clips nothing.
+        refine_weights: the refinement moves weight formats, else only activations'.
+    """
+
+    unsigned: bool = True
+    zero_points: bool = True
+    least_error: bool = True
+    refine_weights: bool = False
+
+
+PAPER = Rules(unsigned=False, zero_points=False, least_error=False, refine_weights=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +93,7 @@ class SchemeSearch:
         calibration: images and float statistics; ``tensors`` is keyed by group name.
         groups: the tensors that share formats (``format_groups``).
         threads: emulator threads.
+        rules: the formats to use.
     """
 
     def __init__(
@@ -81,32 +102,35 @@ class SchemeSearch:
         calibration: Calibration,
         groups: tuple[TensorGroup, ...],
         threads: int = 2,
+        rules: Rules = Rules(),
     ) -> None:
         self._network = network
         self._calibration = calibration
         self._threads = threads
+        self._rules = rules
         self._float_softmax = softmax(calibration.logits.astype(np.float64))
         self.groups = groups
 
     def initial(self, precision: Precision, stored: StoredParameters | None = None) -> Scheme:
-        """Return the scheme of least squared error; ``stored`` makes it an LPU's."""
+        """Return the starting scheme; ``stored`` makes it an LPU's, no finer than those words."""
         tensors = {
             name: fmt
             for group in self.groups
-            for name, fmt in self._group_formats(group, precision, stored)
+            for fmt in [self._group_format(group, precision, stored)]
+            for name in group.tensors
         }
         weights = {
             layer.name: self._weight_format(layer, precision, stored)
             for layer in self._network.weight_layers
         }
         scheme = Scheme(precision, MappingProxyType(weights), MappingProxyType(tensors))
-        return self._legalised(scheme)
+        return legalised(scheme, self._network, self.groups)
 
     def compile(self, scheme: Scheme, stored: StoredParameters | None = None) -> IntegerNetwork:
-        """Return the integer network, its parameters stored here or cut from ``stored``."""
+        """Return the integer network of nearest weights, or of ones cut from ``stored``."""
         if stored is None:
-            return compile_network(self._network, scheme, store(self._network, scheme))
-        return compile_network(self._network, scheme, balance(self._network, stored, scheme))
+            return compile_network(self._network, store(self._network, scheme))
+        return cut_network(self._network, scheme, stored)
 
     def loss(self, scheme: Scheme, stored: StoredParameters | None = None) -> float:
         """Return the divergence from the float network on the calibration images, in nats."""
@@ -117,13 +141,15 @@ class SchemeSearch:
     ) -> tuple[LayerStatistic, ...]:
         """Measure each layer's weights and each tensor of ``scheme`` alone within ``reference``."""
         result = []
-        for name, kind, fmt in self._items(scheme):
-            mixed = self._legalised(self._changed(reference, name, kind, fmt))
+        for item in self._items(scheme):
+            mixed = legalised(self._with(reference, item), self._network, self.groups)
             try:
                 loss, accuracy = self._measure(mixed, stored)
             except ValueError:
                 continue
-            result.append(LayerStatistic(name, kind, fmt.bits, fmt.frac, accuracy, loss))
+            result.append(
+                LayerStatistic(item.name, item.kind, item.bits, item.frac, accuracy, loss)
+            )
         return tuple(result)
 
     def refine(
@@ -134,18 +160,20 @@ class SchemeSearch:
     ) -> Scheme:
         """Improve a scheme layer by layer, most harmful first; never returns a worse one."""
         best = self.loss(scheme, stored)
-        for item in sorted(statistics, key=lambda s: -s.divergence)[:REFINED_ITEMS]:
-            for step in (1, -1):
-                fmt = self._format_of(scheme, item)
-                moved = Format(fmt.bits, fmt.frac + step, fmt.signed)
-                trial = self._changed(scheme, item.name, item.kind, moved)
-                try:
-                    loss = self.loss(trial, stored)
-                except ValueError:
-                    continue
-                if loss < best:
-                    scheme, best = trial, loss
-                    break
+        for statistic in sorted(statistics, key=lambda s: -s.divergence)[:REFINED_ITEMS]:
+            if statistic.kind == "weight" and not self._rules.refine_weights:
+                continue
+            improved = True
+            while improved:
+                improved = False
+                for trial in self._neighbours(scheme, statistic):
+                    try:
+                        loss = self.loss(trial, stored)
+                    except ValueError:
+                        continue
+                    if loss < best:
+                        scheme, best, improved = trial, loss, True
+                        break
         return scheme
 
     def _measure(self, scheme: Scheme, stored: StoredParameters | None) -> tuple[float, float]:
@@ -156,89 +184,93 @@ class SchemeSearch:
         logits = dequantise(q, network.logit_format.frac)
         return divergence(self._float_softmax, logits), accuracy
 
-    def _group_formats(
+    def _group_format(
         self, group: TensorGroup, precision: Precision, stored: StoredParameters | None
-    ) -> Iterator[tuple[str, Format]]:
+    ) -> Format:
         statistics = self._calibration.tensors[group.name]
-        if group.is_logits:
-            probe = group_format(group, precision.act_bits, 0)
-            frac = fraction_for(statistics.limit * LOGIT_HEADROOM, probe.bits, True)
-            fmt = group_format(group, precision.act_bits, frac)
-        else:
-            signed = not group.non_negative
-            formats = candidate_formats(statistics.limit, precision.act_bits, signed)
-            if stored is not None:
-                finest = stored.scheme.tensors[group.name].frac
-                formats = tuple(f for f in formats if f.frac <= finest) or (
-                    Format(precision.act_bits, finest, signed),
-                )
-            fmt = least_error(statistics.sample, formats)
-        return ((name, fmt) for name in group.tensors)
+        finest = stored.scheme.tensors[group.name].frac if stored else None
+        if group.is_head:
+            frac = fraction_for(statistics.limit * LOGIT_HEADROOM, LOGIT_BITS, True)
+            return Format(LOGIT_BITS, frac if finest is None else min(frac, finest))
+        signed = not (group.non_negative and self._rules.unsigned)
+        formats = candidate_formats(statistics.limit, precision.act_bits, signed)
+        if signed and self._rules.zero_points and not group.is_input:
+            formats += with_zero_points(formats)
+        if finest is not None:
+            formats = tuple(f for f in formats if f.frac <= finest) or (formats[0].at(finest),)
+        return least_error(statistics, formats) if self._rules.least_error else formats[0]
 
     def _weight_format(
         self, layer: WeightLayer, precision: Precision, stored: StoredParameters | None
-    ) -> Format:
+    ) -> WeightFormat:
+        """Return a format with one scale for the layer."""
+        channels = len(layer.weight)
         limit = float(np.abs(layer.weight).max())
-        formats = candidate_formats(limit, precision.weight_bits, True)
-        if stored is None:
-            return least_error(layer.weight.reshape(-1), formats)
-        source = stored.layers[layer.name]
-        usable = [f for f in formats if f.frac <= source.weight_format.frac] or [
-            Format(precision.weight_bits, source.weight_format.frac)
-        ]
+        coarsest = fraction_for(limit, precision.weight_bits, True)
+        fracs = range(coarsest, coarsest + (CLIPPING_STEPS if self._rules.least_error else 1))
+        if stored is not None:
+            finest = stored.layers[layer.name].weight_format.frac
+            fracs = [frac for frac in fracs if frac <= finest] or [finest]
+        formats = [WeightFormat.uniform(precision.weight_bits, f, channels) for f in fracs]
 
-        def error(fmt: Format) -> float:
-            words = balanced_words(layer.weight, source, fmt)
-            cut = dequantise(cut_weights(words, source.weight_format, fmt), fmt.frac)
-            return float(np.mean((cut - layer.weight) ** 2))
+        def error(fmt: WeightFormat) -> float:
+            real = scaled(layer.weight, fmt)
+            if stored is None:
+                words = np.clip(np.floor(real + 0.5), fmt.words.low, fmt.words.high)
+            else:
+                source = stored.layers[layer.name]
+                words = cut_weights(source.weight, source.weight_format, fmt).astype(np.float64)
+            return float(np.mean(np.ldexp(words - real, -fmt.frac) ** 2))
 
-        return min(usable, key=error)
+        return min(formats, key=error)
 
-    def _items(self, scheme: Scheme) -> Iterator[tuple[str, str, Format]]:
+    def _items(self, scheme: Scheme) -> Iterator[_Item]:
         for layer in self._network.weight_layers:
-            yield layer.name, "weight", scheme.weights[layer.name]
+            yield _Item(layer.name, "weight", scheme.weights[layer.name])
         for group in self.groups:
-            if not group.is_logits:
-                yield group.name, "activation", scheme.tensors[group.name]
+            if not group.is_head:
+                yield _Item(group.name, "activation", scheme.tensors[group.name])
 
-    def _group(self, name: str) -> TensorGroup:
-        return next(group for group in self.groups if group.name == name)
+    def _with(self, scheme: Scheme, item: _Item) -> Scheme:
+        if isinstance(item.format, WeightFormat):
+            return scheme.with_weight(item.name, item.format)
+        group = next(group for group in self.groups if group.name == item.name)
+        return scheme.with_group(group, item.format)
 
-    def _format_of(self, scheme: Scheme, item: LayerStatistic) -> Format:
-        return scheme.weights[item.name] if item.kind == "weight" else scheme.tensors[item.name]
+    def _neighbours(self, scheme: Scheme, statistic: LayerStatistic) -> Iterator[Scheme]:
+        if statistic.kind == "weight":
+            weights = scheme.weights[statistic.name]
+            for step in (1, -1):
+                yield self._with(scheme, _Item(statistic.name, "weight", weights.shifted(step)))
+            return
+        fmt = scheme.tensors[statistic.name]
+        for moved in _neighbouring_formats(fmt):
+            yield self._with(scheme, _Item(statistic.name, "activation", moved))
 
-    def _changed(self, scheme: Scheme, name: str, kind: str, fmt: Format) -> Scheme:
-        if kind == "weight":
-            return scheme.with_weight(name, fmt)
-        return scheme.with_group(self._group(name), fmt)
 
-    def _legalised(self, scheme: Scheme) -> Scheme:
-        """Coarsen formats until no shift is negative or too long for the hardware.
+@dataclass(frozen=True)
+class _Item:
+    """One thing that a scheme chooses: a layer's weight format or a tensor group's format."""
 
-        An output finer than its accumulator carries no information, so nothing is lost.
-        """
-        changed = True
-        while changed:
-            changed = False
-            for layer in self._network.layers:
-                group = next(g for g in self.groups if layer.output in g.tensors)
-                out = scheme.tensors[layer.output]
-                data = [scheme.tensors[name].frac for name in layer.inputs]
-                if isinstance(layer, WeightLayer):
-                    weight = scheme.weights[layer.name]
-                    finest = data[0] + weight.frac
-                    if finest - out.frac > MAX_SHIFT:
-                        frac = weight.frac - (finest - out.frac - MAX_SHIFT)
-                        coarser = Format(weight.bits, frac, weight.signed)
-                        scheme, changed = scheme.with_weight(layer.name, coarser), True
-                        continue
-                elif isinstance(layer, AvgPool):
-                    finest = data[0] + reciprocal_of(1).shift
-                elif isinstance(layer, Add | Activate):
-                    finest = max(data)
-                else:
-                    continue
-                if out.frac > finest:
-                    capped = Format(out.bits, finest, out.signed)
-                    scheme, changed = scheme.with_group(group, capped), True
-        return scheme
+    name: str
+    kind: str
+    format: WeightFormat | Format
+
+    @property
+    def bits(self) -> int:
+        return self.format.bits
+
+    @property
+    def frac(self) -> int:
+        return self.format.frac
+
+
+def _neighbouring_formats(fmt: Format) -> Iterator[Format]:
+    """Return formats of a step finer and coarser, and with the zero point a step further."""
+    yield fmt.at(fmt.frac + 1)
+    yield fmt.at(fmt.frac - 1)
+    if fmt.zero:
+        step = max(1, fmt.zero // 8)
+        for zero in (fmt.zero + step, fmt.zero - step):
+            if 0 < zero < 1 << fmt.bits:
+                yield replace(fmt, zero=zero)

@@ -19,16 +19,25 @@ from toolflow.network.graph import Network
 from toolflow.quantisation.scheme import TensorGroup
 
 STATISTICS_BATCH = 8
-SAMPLES_PER_TENSOR = 1 << 16
-CLIPPING_STEPS = 6
+SAMPLED_VALUES = 1 << 15
+EXTREME_VALUES = 1 << 12
+CLIPPING_STEPS = 7
 """Scales are tried from the one that clips nothing, halved this many times less one."""
+
+ZERO_POINT_CHOICES = 32
+"""Zero points tried for a format, evenly over the words (all of them up to 5 bits)."""
 
 
 @dataclass(frozen=True, eq=False)
 class TensorStatistics:
-    """Float values of a tensor group: a random sample, and exact extremes."""
+    """Float values of a tensor group, weighted so that they stand for all of them.
 
-    sample: NDArray[np.float32]
+    The largest magnitudes are all there, each once; of the rest a random sample stands for the
+    others. A plain sample would miss the extremes that decide how much to clip.
+    """
+
+    values: NDArray[np.float32]
+    weights: NDArray[np.float64]
     low: float
     high: float
 
@@ -67,21 +76,50 @@ def measure_tensors(
     )
     rng = np.random.default_rng(seed)
     batches = [images[k : k + STATISTICS_BATCH] for k in range(0, len(images), STATISTICS_BATCH)]
-    samples: dict[str, list[NDArray[np.float32]]] = {group.name: [] for group in groups}
-    extremes: dict[str, list[float]] = {group.name: [] for group in groups}
+    collected = {group.name: _Collected(SAMPLED_VALUES // len(batches)) for group in groups}
     for batch in batches:
         values = dict(zip(names, session.run(names, {network.input: batch}), strict=True))
         values[network.input] = batch
         for group in groups:
             flat = np.concatenate([values[name].reshape(-1) for name in group.tensors])
-            extremes[group.name] += [float(flat.min()), float(flat.max())]
-            share = SAMPLES_PER_TENSOR // len(batches)
-            picked = flat[rng.integers(0, len(flat), share)] if len(flat) > share else flat
-            samples[group.name].append(picked)
-    return {
-        name: TensorStatistics(np.concatenate(parts), min(extremes[name]), max(extremes[name]))
-        for name, parts in samples.items()
-    }
+            collected[group.name].add(flat, rng)
+    return {name: part.statistics() for name, part in collected.items()}
+
+
+class _Collected:
+    """A tensor group's values so far."""
+
+    def __init__(self, share: int) -> None:
+        self._share = share
+        self._count = 0
+        self._sample: list[NDArray[np.float32]] = []
+        self._extremes = np.zeros(0, np.float32)
+        self._low, self._high = np.inf, -np.inf
+
+    def add(self, flat: NDArray[np.float32], rng: np.random.Generator) -> None:
+        self._count += len(flat)
+        self._low = min(self._low, float(flat.min()))
+        self._high = max(self._high, float(flat.max()))
+        self._sample.append(flat[rng.integers(0, len(flat), self._share)])
+        self._extremes = _largest(np.concatenate([self._extremes, _largest(flat)]))
+
+    def statistics(self) -> TensorStatistics:
+        sample = np.concatenate(self._sample)
+        body = sample[np.abs(sample) < np.abs(self._extremes).min()]
+        share = (self._count - len(self._extremes)) / max(len(body), 1)
+        return TensorStatistics(
+            values=np.concatenate([body, self._extremes]),
+            weights=np.concatenate([np.full(len(body), share), np.ones(len(self._extremes))]),
+            low=self._low,
+            high=self._high,
+        )
+
+
+def _largest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(values) <= EXTREME_VALUES:
+        return values
+    first = len(values) - EXTREME_VALUES
+    return values[np.argpartition(np.abs(values), first)[first:]]
 
 
 def candidate_formats(limit: float, bits: int, signed: bool) -> tuple[Format, ...]:
@@ -90,15 +128,30 @@ def candidate_formats(limit: float, bits: int, signed: bool) -> tuple[Format, ..
     return tuple(Format(bits, coarsest + step, signed) for step in range(CLIPPING_STEPS))
 
 
-def squared_error(values: NDArray[np.float32], fmt: Format) -> float:
-    """Return the mean squared error of quantising ``values``."""
-    error = dequantise(quantise(values, fmt), fmt.frac) - values
-    return float(np.mean(error * error))
+def with_zero_points(formats: Sequence[Format]) -> tuple[Format, ...]:
+    """Return the unsigned formats with zero points that have the scales of signed ``formats``."""
+    result = []
+    for fmt in formats:
+        middle = 1 << (fmt.bits - 1)
+        step = max(1, middle // ZERO_POINT_CHOICES)
+        zeros = range(step, middle + 1, step)
+        result += [
+            Format(fmt.bits, frac, signed=False, zero=zero)
+            for frac in (fmt.frac, fmt.frac + 1)
+            for zero in zeros
+        ]
+    return tuple(dict.fromkeys(result))
 
 
-def least_error(values: NDArray[np.float32], candidates: Sequence[Format]) -> Format:
-    """Return the candidate with the least mean squared error (the coarsest of equals)."""
-    return min(candidates, key=lambda fmt: squared_error(values, fmt))
+def squared_error(statistics: TensorStatistics, fmt: Format) -> float:
+    """Return the mean squared error of quantising a tensor group's values."""
+    error = dequantise(quantise(statistics.values, fmt), fmt.frac) - statistics.values
+    return float(np.average(error * error, weights=statistics.weights))
+
+
+def least_error(statistics: TensorStatistics, candidates: Sequence[Format]) -> Format:
+    """Return the candidate with the least mean squared error (the first of equals)."""
+    return min(candidates, key=lambda fmt: squared_error(statistics, fmt))
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

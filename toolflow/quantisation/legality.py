@@ -1,0 +1,48 @@
+"""What a scheme must keep to for the hardware to run it."""
+
+from __future__ import annotations
+
+from toolflow.emulator.integer_network import MAX_SHIFT
+from toolflow.fixedpoint import reciprocal_of
+from toolflow.network.graph import Activate, Add, AvgPool, Layer, Network, WeightLayer
+from toolflow.quantisation.scheme import Scheme, TensorGroup
+
+
+def legalised(scheme: Scheme, network: Network, groups: tuple[TensorGroup, ...]) -> Scheme:
+    """Coarsen formats until no shift is negative or too long for the hardware.
+
+    A tensor finer than the coarsest product it is made of carries no information for it, so little
+    is lost.
+    """
+    owner = {name: group for group in groups for name in group.tensors}
+    changed = True
+    while changed:
+        changed = False
+        for layer in network.layers:
+            finest = _finest_output(layer, scheme)
+            if finest is None:
+                continue
+            out = scheme.tensors[layer.output]
+            if isinstance(layer, WeightLayer):
+                weights = scheme.weights[layer.name]
+                data = scheme.tensors[layer.inputs[0]].frac
+                surplus = max(weights.fracs) + data - min(out.frac, finest) - MAX_SHIFT
+                if surplus > 0:
+                    scheme = scheme.with_weight(layer.name, weights.shifted(-surplus))
+                    changed = True
+                    continue
+            if out.frac > finest:
+                scheme, changed = scheme.with_group(owner[layer.output], out.at(finest)), True
+    return scheme
+
+
+def _finest_output(layer: Layer, scheme: Scheme) -> int | None:
+    """Return the largest fraction length that a layer's output may have, None for any."""
+    inputs = [scheme.tensors[name].frac for name in layer.inputs]
+    if isinstance(layer, WeightLayer):
+        return inputs[0] + scheme.weights[layer.name].frac
+    if isinstance(layer, AvgPool):
+        return inputs[0] + reciprocal_of(1).shift
+    if isinstance(layer, Add | Activate):
+        return max(inputs)
+    return None

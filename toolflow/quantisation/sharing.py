@@ -1,0 +1,408 @@
+"""One set of weight words that is good for two precisions.
+
+The LPU's weights are cut from the HPU's words by a window of ``shift`` bits, rounded: an LPU weight
+``c`` comes of every word in ``c * 2**shift - 2**(shift - 1) .. c * 2**shift + 2**(shift - 1) - 1``.
+That is a freedom to use twice. The layers are walked in the order of execution, each on the inputs
+that the quantised layers before it make:
+
+1. the fraction length of every output channel and the LPU's integers are chosen by the error of
+   the layer's output (``rounding``), towards weights that make up for the errors of the inputs;
+   only integers whose words lie within ``DISPLACEMENT`` steps of the real weight are allowed;
+2. the HPU's words are chosen by the same criterion on the float network's inputs, each within the
+   interval of its LPU integer;
+3. biases absorb what is left of the mean error, the HPU's in its words, the LPU's in a correction.
+
+A single-stage design is the same with one precision: no window, no words around the integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolflow.emulator.exact_float import run_integer_layer
+from toolflow.emulator.integer_network import (
+    MAX_SHIFT,
+    StoredLayer,
+    StoredParameters,
+    compile_layer,
+    integer_matmul,
+    quantise_images,
+    stored_layer,
+)
+from toolflow.fixedpoint import (
+    BIAS_BITS,
+    CORRECTION_BITS,
+    LOGIT_BITS,
+    Format,
+    IntArray,
+    planar_high,
+    quantise,
+    saturate,
+    window,
+)
+from toolflow.network.graph import Network, WeightLayer
+from toolflow.quantisation.legality import legalised
+from toolflow.quantisation.inputs import LayerInputs, patches_at
+from toolflow.quantisation.rounding import (
+    FloatArray,
+    SequentialRounding,
+    clipped_nearest,
+    damped,
+    descend,
+    output_error,
+)
+from toolflow.quantisation.scheme import Scheme, TensorGroup, WeightFormat
+
+DISPLACEMENT = 4.0
+"""Steps of the HPU that a word may be moved beyond its real weight, for the LPU's sake."""
+
+LPU_DAMPING = 0.3
+"""Share of the mean input power that is added to every input's own: few images, many inputs."""
+
+HPU_DAMPING = 0.01
+
+COMPENSATION = 0.5
+"""How far the weights' targets move to make up for quantised inputs: 0 not at all, 1 fully."""
+
+FRACTIONS = 4
+"""Fraction lengths tried for an output channel, from the one that clips nothing."""
+
+BIAS_HEADROOM = 2
+"""Bits that biases stay below their wordlength."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedWords:
+    """The stored words and the scheme of the LPU that is cut from them."""
+
+    stored: StoredParameters
+    lpu: Scheme
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Means of a layer's inputs, float and quantised, and second moments about them.
+
+    ``gram`` is of the quantised inputs, ``cross`` of float with quantised ones.
+
+    Gram matrices are (groups, depth, depth), means (groups, 1, depth).
+    """
+
+    float_mean: FloatArray
+    mean: FloatArray
+    gram: FloatArray
+    cross: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Rounded:
+    """A layer's integers (groups, channels, depth), its fraction lengths and real biases."""
+
+    words: FloatArray
+    fracs: NDArray[np.int64]
+    bias: FloatArray
+
+
+class WeightSharing:
+    """Rounds the weights of one network for any pair of precisions.
+
+    Args:
+        network: the float network.
+        groups: the tensors that share formats.
+        images: pre-processed calibration images.
+        inputs: what ``sample_inputs`` took of them.
+        threads: emulator threads.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        groups: tuple[TensorGroup, ...],
+        images: NDArray[np.float32],
+        inputs: LayerInputs,
+        threads: int,
+    ) -> None:
+        self._network = network
+        self._groups = groups
+        self._images = images
+        self._inputs = inputs
+        self._threads = threads
+        self._last_use = {
+            name: index for index, layer in enumerate(network.layers) for name in layer.inputs
+        }
+        self._hpu_factors: dict[str, tuple[FloatArray, SequentialRounding]] = {}
+
+    def share(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
+        """Return words for two precisions; only the tensors' formats of the schemes are used."""
+        return self._walk(lpu, hpu)
+
+    def single(self, scheme: Scheme) -> StoredParameters:
+        """Return the words of a single-stage design; only the tensors' formats are used."""
+        return self._walk(scheme, scheme).stored
+
+    def _walk(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
+        tensors = {
+            self._network.input: quantise_images(self._images, lpu.tensors[self._network.input])
+        }
+        rounded: dict[str, tuple[_Rounded, _Rounded]] = {}
+        for index, layer in enumerate(self._network.layers):
+            inputs = [tensors[name] for name in layer.inputs]
+            if isinstance(layer, WeightLayer):
+                low, high = self._round(layer, lpu, hpu, inputs[0])
+                rounded[layer.name] = low, high
+                lpu = _capped(lpu, layer, low, self._groups)
+                made = integer_matmul(
+                    layer, lpu, _shaped(layer, low.words), _bias_words(layer, lpu, low)
+                )
+            else:
+                made = compile_layer(layer, lpu)
+            tensors[layer.output] = run_integer_layer(made, inputs, self._threads)
+            for name in layer.inputs:
+                if self._last_use[name] == index:
+                    tensors.pop(name, None)
+        return self._assembled(lpu, hpu, rounded)
+
+    def _round(
+        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: IntArray
+    ) -> tuple[_Rounded, _Rounded]:
+        moments = self._moments(layer, lpu, values)
+        real = layer.weight.reshape(*moments.gram.shape[:1], -1, moments.gram.shape[1])
+        real = real.astype(np.float64)
+        bias = layer.bias.astype(np.float64).reshape(real.shape[:2])
+        precision = lpu.precision.weight_bits, hpu.precision.weight_bits
+        words = Format(precision[0], 0)
+        damping = damped(moments.gram, LPU_DAMPING)
+        target = _compensated(real, moments, damping)
+        rounding = SequentialRounding(damping)
+        fracs = _best_fractions(
+            target, damping, rounding, words, _fraction_range(layer, real, lpu, hpu)
+        )
+        shift = _window(real, fracs, *precision)
+        low, high = _allowed(real, fracs, shift, words, precision[1])
+        if lpu is hpu:
+            low, high = np.float64(words.low), np.float64(words.high)
+        steps = np.ldexp(1.0, fracs)[:, :, None]
+        integers = rounding.round(target * steps, low, high)
+        integers = descend(integers, target * steps, damping, low, high)
+        lpu_part = _Rounded(
+            integers, fracs, _balanced(bias, real, integers / steps, moments.float_mean, moments.mean)
+        )
+        around = self._words_around(layer, real * steps * 2.0**shift, integers, shift, precision)
+        mended = around / (steps * 2.0**shift)
+        hpu_part = _Rounded(
+            around,
+            fracs + shift,
+            _balanced(bias, real, mended, moments.float_mean, moments.float_mean),
+        )
+        return lpu_part, hpu_part
+
+    def _words_around(
+        self,
+        layer: WeightLayer,
+        target: FloatArray,
+        integers: FloatArray,
+        shift: int,
+        precision: tuple[int, int],
+    ) -> FloatArray:
+        """Return the HPU's words, each in the interval that the window maps to its integer."""
+        if shift == 0:
+            return integers
+        words, stored = Format(precision[0], 0), Format(precision[1], 0)
+        half = 1 << (shift - 1)
+        low = np.where(integers == words.low, stored.low, integers * 2.0**shift - half)
+        high = np.where(
+            integers == words.high,
+            planar_high(precision[1], shift),
+            integers * 2.0**shift + half - 1,
+        )
+        low, high = np.maximum(low, stored.low), np.minimum(high, planar_high(precision[1], shift))
+        gram, rounding = self._hpu_rounding(layer)
+        return descend(rounding.round(target, low, high), target, gram, low, high)
+
+    def _hpu_rounding(self, layer: WeightLayer) -> tuple[FloatArray, SequentialRounding]:
+        if layer.name not in self._hpu_factors:
+            patches = self._inputs.patches[layer.name].astype(np.float64)
+            centred = patches - patches.mean(axis=1, keepdims=True)
+            gram = damped(_gram(centred, centred), HPU_DAMPING)
+            self._hpu_factors[layer.name] = gram, SequentialRounding(gram)
+        return self._hpu_factors[layer.name]
+
+    def _moments(self, layer: WeightLayer, lpu: Scheme, values: IntArray) -> _Moments:
+        step = lpu.tensors[layer.inputs[0]].step
+        positions = self._inputs.positions[layer.name]
+        quantised = patches_at(layer, values, positions).astype(np.float64) * step
+        real = self._inputs.patches[layer.name].astype(np.float64)
+        mean, float_mean = (x.mean(axis=1, keepdims=True) for x in (quantised, real))
+        quantised -= mean
+        real -= float_mean
+        return _Moments(float_mean, mean, _gram(quantised, quantised), _gram(real, quantised))
+
+    def _assembled(
+        self, lpu: Scheme, hpu: Scheme, rounded: Mapping[str, tuple[_Rounded, _Rounded]]
+    ) -> SharedWords:
+        """Return the words and schemes, the HPU's tensors coarsened where products are coarser."""
+        single = lpu is hpu
+        lpu = _with_weights(lpu, {name: low for name, (low, _) in rounded.items()})
+        if single:
+            hpu = lpu
+        else:
+            high = {name: part for name, (_, part) in rounded.items()}
+            hpu = legalised(_with_weights(hpu, high), self._network, self._groups)
+        layers = {}
+        for layer in self._network.weight_layers:
+            low, high_part = rounded[layer.name]
+            part = low if single else high_part
+            stored = stored_layer(layer, hpu, _shaped(layer, part.words), part.bias.reshape(-1))
+            layers[layer.name] = (
+                stored if single else _corrected(stored, layer, lpu, low.bias.reshape(-1))
+            )
+        return SharedWords(
+            StoredParameters(hpu, MappingProxyType(layers), hpu.tensors[self._network.input]), lpu
+        )
+
+
+def _gram(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.asarray(a.transpose(0, 2, 1) @ b / a.shape[1])
+
+
+def _compensated(real: FloatArray, moments: _Moments, gram: FloatArray) -> FloatArray:
+    """Return the weights that on the quantised inputs come closest to the float outputs.
+
+    Least squares, damped towards the real weights, and ``COMPENSATION`` of the way there.
+    """
+    undamped = moments.gram
+    right = COMPENSATION * moments.cross + (1 - COMPENSATION) * undamped + (gram - undamped)
+    solved = np.linalg.solve(gram, (real @ right).transpose(0, 2, 1))
+    return np.ascontiguousarray(solved.transpose(0, 2, 1))
+
+
+def _fraction_range(
+    layer: WeightLayer, real: FloatArray, lpu: Scheme, hpu: Scheme
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each channel's coarsest and finest fraction length that the hardware can run.
+
+    The coarsest clips nothing and makes no product coarser than a hidden output; the finest keeps
+    shifts and biases within their fields. The first bound wins.
+    """
+    bits = lpu.precision.weight_bits
+    most = hpu.precision.weight_bits - bits
+    largest = np.maximum(np.abs(real).max(axis=2), np.finfo(np.float32).tiny)
+    coarsest = bits - 1 - np.ceil(np.log2(largest)).astype(np.int64)
+    source, out = lpu.tensors[layer.inputs[0]], lpu.tensors[layer.output]
+    hpu_source, hpu_out = hpu.tensors[layer.inputs[0]], hpu.tensors[layer.output]
+    finest = np.full_like(
+        coarsest,
+        MAX_SHIFT + min(out.frac - source.frac, hpu_out.frac - hpu_source.frac - most),
+    )
+    bias = np.maximum(np.abs(layer.bias).reshape(coarsest.shape), np.finfo(np.float32).tiny)
+    room = BIAS_BITS - 1 - BIAS_HEADROOM - np.ceil(np.log2(bias)).astype(np.int64)
+    finest = np.minimum(finest, room - max(source.frac, hpu_source.frac + most))
+    coarsest = np.minimum(coarsest, finest)
+    if out.bits < LOGIT_BITS:
+        coarsest = np.maximum(coarsest, out.frac - source.frac)
+    return coarsest, np.maximum(finest, coarsest)
+
+
+def _best_fractions(
+    target: FloatArray,
+    gram: FloatArray,
+    rounding: SequentialRounding,
+    words: Format,
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    """Return the fraction length of each output channel whose rounded weights err least."""
+    coarsest, finest = bounds
+    low, high = np.float64(words.low), np.float64(words.high)
+    best, least = coarsest, np.full(coarsest.shape, np.inf)
+    for step in range(FRACTIONS):
+        fracs = np.minimum(coarsest + step, finest)
+        steps = np.ldexp(1.0, fracs)[:, :, None]
+        integers = rounding.round(target * steps, low, high)
+        error = output_error(integers / steps, target, gram)
+        best = np.where(error < least, fracs, best)
+        least = np.minimum(error, least)
+    return best
+
+
+def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits: int) -> int:
+    """Return the longest window shift at which the HPU's words still hold every weight."""
+    largest = float((np.abs(real).max(axis=2) * np.ldexp(1.0, fracs)).max())
+    if largest == 0:
+        return hpu_bits - lpu_bits
+    fitting = hpu_bits - 1 - int(np.floor(np.log2(largest))) - 1
+    return int(np.clip(fitting, 0, hpu_bits - lpu_bits))
+
+
+def _allowed(
+    real: FloatArray, fracs: NDArray[np.int64], shift: int, words: Format, hpu_bits: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the LPU integers whose words lie within ``DISPLACEMENT`` of the real weights."""
+    exact = real * np.ldexp(1.0, fracs + shift)[:, :, None]
+    exact = np.clip(exact, Format(hpu_bits, 0).low, planar_high(hpu_bits, shift))
+    ends = (exact - DISPLACEMENT, exact + DISPLACEMENT)
+    low, high = (clipped_nearest(end / 2.0**shift, words.low, words.high) for end in ends)
+    return low, high
+
+
+def _balanced(
+    bias: FloatArray,
+    real: FloatArray,
+    rounded: FloatArray,
+    float_mean: FloatArray,
+    mean: FloatArray,
+) -> FloatArray:
+    """Return biases that keep the mean of a layer's outputs over the calibration images."""
+    kept = (real * float_mean).sum(axis=2) - (rounded * mean).sum(axis=2)
+    return np.asarray(bias + kept)
+
+
+def _shaped(layer: WeightLayer, words: FloatArray) -> IntArray:
+    return words.reshape(layer.weight.shape).astype(np.int64)
+
+
+def _bias_words(layer: WeightLayer, scheme: Scheme, rounded: _Rounded) -> IntArray:
+    fracs = rounded.fracs.reshape(-1) + scheme.tensors[layer.inputs[0]].frac
+    return quantise(np.ldexp(rounded.bias.reshape(-1), fracs), Format(BIAS_BITS, 0))
+
+
+def _with_weights(scheme: Scheme, rounded: Mapping[str, _Rounded]) -> Scheme:
+    bits = scheme.precision.weight_bits
+    formats = {
+        name: WeightFormat(bits, tuple(part.fracs.reshape(-1).tolist()))
+        for name, part in rounded.items()
+    }
+    return replace(scheme, weights=MappingProxyType(formats))
+
+
+def _corrected(
+    stored: StoredLayer, layer: WeightLayer, lpu: Scheme, bias: FloatArray
+) -> StoredLayer:
+    """Add what the LPU's biases differ by from those cut of the stored ones."""
+    fracs = np.array(lpu.weights[layer.name].fracs) + lpu.tensors[layer.inputs[0]].frac
+    full = Format(BIAS_BITS, 0)
+    cut = window(stored.bias, stored.bias_fracs - fracs, full.low, full.high)
+    wanted = quantise(np.ldexp(bias, fracs), full)
+    limit = Format(CORRECTION_BITS, 0)
+    return replace(stored, correction=saturate(wanted - cut, limit.low, limit.high))
+
+
+def _group_of(groups: tuple[TensorGroup, ...], tensor: str) -> TensorGroup:
+    return next(group for group in groups if tensor in group.tensors)
+
+
+def _capped(
+    scheme: Scheme, layer: WeightLayer, rounded: _Rounded, groups: tuple[TensorGroup, ...]
+) -> Scheme:
+    """Set a layer's weight format; coarsen its output to its coarsest channel's products."""
+    fmt = WeightFormat(scheme.precision.weight_bits, tuple(rounded.fracs.reshape(-1).tolist()))
+    scheme = scheme.with_weight(layer.name, fmt)
+    out = scheme.tensors[layer.output]
+    finest = fmt.frac + scheme.tensors[layer.inputs[0]].frac
+    if out.frac <= finest:
+        return scheme
+    return scheme.with_group(_group_of(groups, layer.output), out.at(finest))

@@ -21,7 +21,7 @@ from toolflow.network.metadata import (
 from toolflow.network.model_file import ModelFile
 from toolflow.network.node_view import Alias, NodeView, RefusalError
 from toolflow.network.onnx_graph import Array, OnnxGraph, OnnxNode, PartialShape, read_graph
-from toolflow.network.operators import convert
+from toolflow.network.operators.table import convert
 from toolflow.network.passes import check_finished, fold_and_fuse
 from toolflow.network.verdict import Status, Verdict
 

@@ -82,6 +82,12 @@ def test_the_rest_stays_understood_and_is_told() -> None:
         assert part in message
 
 
+def test_a_long_text_is_no_note() -> None:
+    with pytest.raises(UserError, match="its 3000 characters") as caught:
+        read_preprocessing({"preproc": "x/255," * 500}, IMAGE)
+    assert len(str(caught.value)) < 700
+
+
 def test_a_crop_of_another_size_is_not_understood() -> None:
     note = {"preproc": "RGB, x/255, 224 centre crop"}
     assert read_preprocessing(note, IMAGE).scale == 255.0

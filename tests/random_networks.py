@@ -118,8 +118,51 @@ def every_layer_kind(seed: int = 0) -> Network:
     )
 
 
+def blocked_channels(seed: int = 0) -> Network:
+    """A network whose maps all have a multiple of 16 channels, and averages over ragged windows."""
+    rng = np.random.default_rng(seed)
+    shape = (16, 12, 10)
+    a = _conv(rng, "a", "image", (3, 12, 10), 16, (3, 3), (1, 1), (1, 1, 1, 1), 1, LEAKY)
+    b = _conv(rng, "b", "a", shape, 16, (3, 3), (1, 1), (1, 1, 1, 1), 16, RELU6)
+    c = _conv(rng, "c", "b", shape, 16, (1, 1), activation=Activation())
+    added = Add(name="d", inputs=("a", "c"), output="d", out_shape=shape, activation=LEAKY)
+    again = Add(name="e", inputs=("d", "b"), output="e", out_shape=shape)
+    joined = Concat(name="f", inputs=("e", "d"), output="f", out_shape=(32, 12, 10))
+    pooled = MaxPool(
+        name="g", inputs=("f",), output="g", out_shape=(32, 6, 5),
+        kernel=(3, 3), stride=(2, 2), pads=(0, 1, 1, 1),
+    )  # fmt: skip
+    averaged = AvgPool(
+        name="h", inputs=("g",), output="h", out_shape=(32, 3, 3),
+        kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1), count_include_pad=False,
+    )  # fmt: skip
+    strided = AvgPool(
+        name="i", inputs=("h",), output="i", out_shape=(32, 1, 1),
+        kernel=(2, 2), stride=(2, 2), pads=(0, 0, 0, 0), activation=RELU,
+    )  # fmt: skip
+    flat = Flatten(name="j", inputs=("i",), output="j", out_shape=(32,))
+    logits = Dense(
+        name="k", inputs=("j",), output="logits", out_shape=(10,),
+        weight=_weights(rng, 10, 32), bias=rng.normal(0, 0.2, 10).astype(np.float32),
+    )  # fmt: skip
+    layers: tuple[Layer, ...] = (
+        a, b, c, added, again, joined, pooled, averaged, strided, flat, logits,
+    )  # fmt: skip
+    return Network(
+        name="blocked_channels",
+        sha256="0" * 64,
+        input="image",
+        input_shape=(3, 12, 10),
+        output="logits",
+        layers=layers,
+        preprocessing=Preprocessing(),
+        softmax_removed=False,
+        classes=10,
+    )
+
+
 def plain_scheme(network: Network, precision: Precision) -> Scheme:
-    """Formats in which nothing of ``every_layer_kind`` saturates much; no search."""
+    """Formats in which nothing of the networks above saturates much; no search."""
     act_frac, weight_frac = precision.act_bits - 2, precision.weight_bits - 1
     tensors = {
         name: group_format(group, precision.act_bits, frac)

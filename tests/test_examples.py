@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-NETWORKS = ("lenet_digits", "vgg_cifar10")
+NETWORKS = ("alex_cifar10", "lenet_digits", "vgg_cifar10")
 CIFAR_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
@@ -39,7 +39,12 @@ METADATA = {
         "classes": list(CIFAR_CLASSES),
     },
 }
-INPUT_SHAPES = {"lenet_digits": (1, 8, 8), "vgg_cifar10": (3, 32, 32)}
+METADATA["alex_cifar10"] = METADATA["vgg_cifar10"]
+INPUT_SHAPES = {
+    "alex_cifar10": (3, 32, 32),
+    "lenet_digits": (1, 8, 8),
+    "vgg_cifar10": (3, 32, 32),
+}
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,12 @@ def test_lenet_has_the_stated_accuracy_on_the_test_images() -> None:
     assert correct("lenet_digits", digits.images[test][:, None], digits.target[test]) == row.correct
 
 
-def test_vgg_is_as_accurate_as_stated_on_images_of_the_test_set(shared: Path) -> None:
+@pytest.mark.parametrize("name", ["alex_cifar10", "vgg_cifar10"])
+def test_as_accurate_as_stated_on_images_of_the_test_set(name: str, shared: Path) -> None:
     with np.load(shared / "cifar10" / "cifar10_test.npz") as data:
         images, labels = data["images"], data["labels"]
-    share = correct("vgg_cifar10", images, labels) / len(labels)
-    row = stated()["vgg_cifar10"]
+    share = correct(name, images, labels) / len(labels)
+    row = stated()[name]
     # A sample of n images: three standard deviations of a share p are 3 sqrt(p (1 - p) / n).
     expected = row.correct / row.images
     assert abs(share - expected) < 3 * (expected * (1 - expected) / len(labels)) ** 0.5

@@ -47,8 +47,8 @@ def load_samples(
       file, joined in name order; ``PATH.npz:X`` picks one pair. The channels must stand in the
       network's order;
     * a folder with ``labels.csv``, or such a CSV file: columns ``file`` (relative to the CSV's
-      folder) and ``class_index``. Images are resized (shorter side) and cropped at the centre, or
-      only cropped where they are little larger than the input; channels in the network's order;
+      folder) and ``class_index``. Images are fitted to the input (see `_fitted`), channels in the
+      network's order;
     * ``digits:calib``, ``digits:test`` or ``digits`` (both): those of scikit-learn's digits that
       the example network was not trained on. ``calib`` is for planning, ``test`` for evaluation.
 
@@ -64,7 +64,7 @@ def load_samples(
         path, _, part = spec.rpartition(":")
         images, labels = _npz(path, part)
     else:
-        images, labels = _images_by_csv(spec, network, preprocessing.channel_order)
+        images, labels = _images_by_csv(spec, network, preprocessing)
     images = _checked_images(spec, images, network)
     labels = _checked_labels(spec, labels, len(images), network.classes)
     if images.dtype == np.float32 and preprocessing.scale > 2 and images.max() <= 1:
@@ -214,7 +214,7 @@ def _pairs(path: str, keys: list[str], part: str) -> list[tuple[str, str]]:
 
 
 def _images_by_csv(
-    spec: str, network: Network, channel_order: str
+    spec: str, network: Network, preprocessing: Preprocessing
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     path = Path(spec)
     table = path / "labels.csv" if path.is_dir() else path
@@ -227,6 +227,7 @@ def _images_by_csv(
     if len(network.input_shape) != 3:
         raise UserError(f"{spec}: the network takes vectors, not images: give an .npz file.")
     channels, height, width = network.input_shape
+    channel_order = preprocessing.channel_order
     if channels != (1 if channel_order == "grey" else 3):
         raise UserError(
             f"{spec}: image files give 3 channels (or 1, grey), the network takes {channels} "
@@ -235,7 +236,7 @@ def _images_by_csv(
     rows = _csv_rows(table)
     images = np.empty((len(rows), channels, height, width), np.uint8)
     for target, (line, file, _) in zip(images, rows, strict=True):
-        target[...] = _image(table, line, file, (height, width), channel_order)
+        target[...] = _image(table, line, file, (height, width), preprocessing)
     return images, np.array([label for _, _, label in rows], np.int64)
 
 
@@ -272,12 +273,14 @@ def _csv_row(table: Path, line: int, row: dict[str | Any, str | Any]) -> tuple[s
 
 
 def _image(
-    table: Path, line: int, file: str, size: tuple[int, int], channel_order: str
+    table: Path, line: int, file: str, size: tuple[int, int], preprocessing: Preprocessing
 ) -> NDArray[np.uint8]:
     path = table.parent / file
+    channel_order = preprocessing.channel_order
     try:
         with Image.open(path) as image:
-            pixels = np.asarray(_fitted(image.convert(_MODES[channel_order]), size))
+            converted = image.convert(_MODES[channel_order])
+            pixels = np.asarray(_fitted(converted, size, preprocessing.short_side))
     except FileNotFoundError:
         raise UserError(f"{table}:{line}: image {path} does not exist: correct the line.") from None
     except (
@@ -294,11 +297,18 @@ def _image(
     return planes[::-1] if channel_order == "BGR" else planes
 
 
-def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The centre of the image, height x width ``size``; resized first unless only little larger."""
+def _fitted(image: Image.Image, size: tuple[int, int], short_side: int | None) -> Image.Image:
+    """The centre of the image, height x width ``size``.
+
+    An image that is a little larger than the input (up to 256 for 224) is taken to be resized
+    already and is only cropped. Others are resized first: a larger one to the ``short_side`` that
+    the model states, a smaller one (and any, where none is stated) until it just covers the input.
+    """
     height, width = size
     ratio = min(image.height / height, image.width / width)
     if not 1 <= ratio <= _CROP_ONLY:
+        if ratio > 1 and short_side is not None and short_side > max(size):
+            ratio = min(ratio, min(image.size) / short_side)
         new_width = max(width, round(image.width / ratio))
         new_height = max(height, round(image.height / ratio))
         image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)

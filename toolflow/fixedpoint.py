@@ -126,8 +126,12 @@ def round_shift(q: ArrayLike, shift: ArrayLike) -> IntArray:
 
 def quantise(x: ArrayLike, fmt: Format) -> IntArray:
     """Quantise real values: round half up at ``2**-frac``, then saturate."""
-    scaled = np.ldexp(np.asarray(x, np.float64), fmt.frac)
-    return np.clip(np.floor(scaled + 0.5), fmt.low, fmt.high).astype(np.int64)
+    # In place: the images of a large network are hundreds of megabytes.
+    scaled = np.asarray(np.ldexp(x, fmt.frac, dtype=np.float64))
+    scaled += 0.5
+    np.floor(scaled, out=scaled)
+    np.clip(scaled, fmt.low, fmt.high, out=scaled)
+    return scaled.astype(np.int64)
 
 
 def dequantise(q: ArrayLike, frac: int) -> NDArray[np.float64]:

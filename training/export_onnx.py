@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from networks import NETWORKS, Conv, Network, Pool, Preprocessing, build, folded
+from networks import (
+    NETWORKS,
+    Conv,
+    Dense,
+    GlobalPool,
+    Network,
+    Pool,
+    Preprocessing,
+    Residual,
+    ResidualUnit,
+    build,
+    folded,
+)
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -33,62 +46,85 @@ TOLERANCE = 1e-4
 """Largest difference of a logit from PyTorch's, relative to the largest logit: float32 rounding."""
 
 
+class _Graph:
+    """Collects the nodes and tensors of the network's graph; names count up by kind."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.tensors: list[TensorProto] = []
+        self._counts: Counter[str] = Counter()
+
+    def name(self, kind: str) -> str:
+        self._counts[kind] += 1
+        return f"{kind}{self._counts[kind]}"
+
+    def append(self, operator: str, name: str, inputs: list[str], **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def convolution(self, source: str, unit: nn.Sequential, relu: bool = True) -> str:
+        name, product = self.name("conv"), unit[0]
+        linear = self.append(
+            "Conv", name, [source, *self._parameters(name, unit)],
+            kernel_shape=list(product.kernel_size), strides=list(product.stride),
+            pads=[*product.padding, *product.padding], dilations=[1, 1], group=product.groups,
+        )  # fmt: skip
+        return self.append("Relu", f"relu_{name}", [linear]) if relu else linear
+
+    def dense(self, source: str, unit: nn.Sequential, last: bool) -> str:
+        name = self.name("fc")
+        operands = [source, *self._parameters(name, unit)]
+        linear = self.append("Gemm", "logits" if last else name, operands, transB=1)
+        return linear if last else self.append("Relu", f"relu_{name}", [linear])
+
+    def residual(self, source: str, unit: ResidualUnit) -> str:
+        inner = self.convolution(self.convolution(source, unit.first), unit.second, relu=False)
+        around = source
+        if unit.shortcut is not None:
+            around = self.convolution(source, unit.shortcut, relu=False)
+        name = self.name("add")
+        return self.append("Relu", f"relu_{name}", [self.append("Add", name, [inner, around])])
+
+    def _parameters(self, name: str, unit: nn.Sequential) -> list[str]:
+        names = [f"{name}.weight", f"{name}.bias"]
+        for label, values in zip(names, folded(unit), strict=True):
+            self.tensors.append(numpy_helper.from_array(values, label))
+        return names
+
+
 def to_onnx(
     network: Network, trained: nn.Sequential, preprocessing: Preprocessing
 ) -> onnx.ModelProto:
     """Return the checked ONNX model of a trained network."""
-    weights = folded(trained)
-    nodes: list[NodeProto] = []
-    tensors: list[TensorProto] = []
-    counts = {"conv": 0, "pool": 0, "fc": 0}
-    flat = False
-    tensor = "input"
-
-    def append(operator: str, name: str, *operands: str, **attributes: Any) -> None:
-        nonlocal tensor
-        nodes.append(
-            helper.make_node(operator, [tensor, *operands], [name], name=name, **attributes)
-        )
-        tensor = name
-
-    def parameters(name: str) -> list[str]:
-        names = [f"{name}.weight", f"{name}.bias"]
-        for label, values in zip(names, next(weights), strict=True):
-            tensors.append(numpy_helper.from_array(values, label))
-        return names
-
-    for index, layer in enumerate(network.layers):
-        kind = "conv" if isinstance(layer, Conv) else "pool" if isinstance(layer, Pool) else "fc"
-        counts[kind] += 1
-        name = f"{kind}{counts[kind]}"
-        if isinstance(layer, Conv):
-            size, pad = layer.kernel, layer.kernel // 2
-            append(
-                "Conv", name, *parameters(name), kernel_shape=[size, size], strides=[1, 1],
-                pads=[pad] * 4, dilations=[1, 1], group=1,
-            )  # fmt: skip
-            append("Relu", f"relu_{name}")
-        elif isinstance(layer, Pool):
-            append("MaxPool", name, kernel_shape=[2, 2], strides=[2, 2])
-        else:
-            if not flat:
-                append("Flatten", "flatten", axis=1)
-                flat = True
-            last = index == len(network.layers) - 1
-            append("Gemm", "logits" if last else name, *parameters(name), transB=1)
-            if not last:
-                append("Relu", f"relu_{name}")
+    graph = _Graph()
+    tensor, flat = "input", False
+    for index, (layer, unit) in enumerate(zip(network.layers, trained, strict=True)):
+        match layer:
+            case Conv():
+                tensor = graph.convolution(tensor, unit)
+            case Residual():
+                tensor = graph.residual(tensor, unit)
+            case Pool():
+                size = [layer.kernel, layer.kernel]
+                name = graph.name("pool")
+                tensor = graph.append("MaxPool", name, [tensor], kernel_shape=size, strides=[2, 2])
+            case GlobalPool():
+                tensor = graph.append("GlobalAveragePool", graph.name("mean"), [tensor])
+            case Dense():
+                if not flat:
+                    tensor, flat = graph.append("Flatten", "flatten", [tensor], axis=1), True
+                tensor = graph.dense(tensor, unit, index == len(network.layers) - 1)
 
     shape: list[str | int] = ["N", network.channels, network.side, network.side]
-    graph = helper.make_graph(
-        nodes,
+    made = helper.make_graph(
+        graph.nodes,
         network.name,
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", network.classes])],
-        tensors,
+        graph.tensors,
     )
     model = helper.make_model(
-        graph,
+        made,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="cascadecnn training",

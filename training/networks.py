@@ -1,16 +1,15 @@
-"""The two example networks, as descriptions that training and export both read.
+"""The example networks, as descriptions that training and export both read.
 
 Every convolution and every hidden fully connected layer is followed by batch normalisation and a
-ReLU; the last layer gives logits. A description says nothing of batch normalisation: it belongs to
-training, and `folded` removes it.
+ReLU (in a residual unit, the second convolution's ReLU comes after the sum); the last layer gives
+logits. A description says nothing of batch normalisation: it belongs to training, and `folded`
+removes it. `build` makes one module of each layer, in the same order.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,35 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Conv:
-    """A square convolution that keeps the map's size (odd ``kernel``, stride 1)."""
+    """A square convolution (odd ``kernel``) that only its stride makes smaller."""
 
     channels: int
     kernel: int = 3
+    groups: int = 1
+    stride: int = 1
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A 2 x 2 maximum with stride 2."""
+    """A square maximum with stride 2, without padding."""
+
+    kernel: int = 2
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Two 3 x 3 convolutions, the first with ``stride``, added to their input.
+
+    Where the shapes differ, the input goes through a 1 x 1 convolution.
+    """
+
+    channels: int
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class GlobalPool:
+    """The mean of each channel."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,9 @@ class Dense:
     features: int
 
 
+Layer = Conv | Pool | Residual | GlobalPool | Dense
+
+
 @dataclass(frozen=True)
 class Network:
     """A network: its name, its input's channels and side, its layers in order."""
@@ -45,7 +67,7 @@ class Network:
     name: str
     channels: int
     side: int
-    layers: tuple[Conv | Pool | Dense, ...]
+    layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
         kinds = [isinstance(layer, Dense) for layer in self.layers]
@@ -75,7 +97,31 @@ VGG_CIFAR10 = Network(
         *(Dense(256), Dense(10)),
     ),
 )
-NETWORKS = {network.name: network for network in (LENET_DIGITS, VGG_CIFAR10)}
+ALEX_CIFAR10 = Network(
+    "alex_cifar10",
+    3,
+    32,
+    (
+        *(Conv(48, 5), Pool(3)),
+        *(Conv(96, 5, groups=2), Pool(3)),
+        *(Conv(128), Conv(128, groups=2), Conv(96, groups=2), Pool(3)),
+        *(Dense(256), Dense(128), Dense(10)),
+    ),
+)
+RESNET_CIFAR10 = Network(
+    "resnet_cifar10",
+    3,
+    32,
+    (
+        *(Conv(24), Residual(24)),
+        *(Residual(48, 2), Residual(48)),
+        *(Residual(96, 2), Residual(96)),
+        *(GlobalPool(), Dense(10)),
+    ),
+)
+NETWORKS = {
+    network.name: network for network in (LENET_DIGITS, VGG_CIFAR10, ALEX_CIFAR10, RESNET_CIFAR10)
+}
 
 
 @dataclass(frozen=True)
@@ -105,54 +151,96 @@ class Preprocessing:
         }
 
 
+class ResidualUnit(nn.Module):  # type: ignore[misc] # PyTorch is not installed where types are checked
+    """The trainable form of `Residual`."""
+
+    def __init__(self, channels: int, layer: Residual) -> None:
+        super().__init__()
+        self.first = _convolution(channels, Conv(layer.channels, stride=layer.stride))
+        self.second = _convolution(layer.channels, Conv(layer.channels), relu=False)
+        self.shortcut = None
+        if (channels, 1) != (layer.channels, layer.stride):
+            entry = Conv(layer.channels, 1, stride=layer.stride)
+            self.shortcut = _convolution(channels, entry, relu=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the unit's output."""
+        around = inputs if self.shortcut is None else self.shortcut(inputs)
+        return torch.relu(self.second(self.first(inputs)) + around)
+
+
+class GlobalMean(nn.Module):  # type: ignore[misc] # as above
+    """The trainable form of `GlobalPool`; deterministic on every device."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return N x C x 1 x 1 means."""
+        return inputs.mean((2, 3), keepdim=True)
+
+
 def build(network: Network) -> nn.Sequential:
     """Return the trainable network, with batch normalisation and PyTorch's initial weights."""
     modules: list[nn.Module] = []
     channels, side = network.channels, network.side
     for index, layer in enumerate(network.layers):
-        if isinstance(layer, Conv):
-            modules += [
-                nn.Conv2d(
-                    channels, layer.channels, layer.kernel, padding=layer.kernel // 2, bias=False
-                ),
-                nn.BatchNorm2d(layer.channels),
-                nn.ReLU(),
-            ]
-            channels = layer.channels
-        elif isinstance(layer, Pool):
-            modules.append(nn.MaxPool2d(2))
-            side //= 2
-        else:
-            if side:
-                modules.append(nn.Flatten())
-                channels, side = channels * side * side, 0
-            last = index == len(network.layers) - 1
-            modules.append(nn.Linear(channels, layer.features, bias=last))
-            if not last:
-                modules += [nn.BatchNorm1d(layer.features), nn.ReLU()]
-            channels = layer.features
+        match layer:
+            case Conv():
+                modules.append(_convolution(channels, layer))
+                channels, side = layer.channels, -(-side // layer.stride)
+            case Residual():
+                modules.append(ResidualUnit(channels, layer))
+                channels, side = layer.channels, -(-side // layer.stride)
+            case Pool():
+                modules.append(nn.MaxPool2d(layer.kernel, 2))
+                side = (side - layer.kernel) // 2 + 1
+            case GlobalPool():
+                modules.append(GlobalMean())
+                side = 1
+            case Dense():
+                last = index == len(network.layers) - 1
+                modules.append(_dense(channels * side * side, layer.features, last))
+                channels, side = layer.features, 1
     return nn.Sequential(*modules)
 
 
-def folded(trained: nn.Sequential) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield float32 (weight, bias) of each layer that has weights, batch normalisation folded in.
+def _convolution(channels: int, layer: Conv, relu: bool = True) -> nn.Sequential:
+    convolution = nn.Conv2d(
+        channels,
+        layer.channels,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.kernel // 2,
+        groups=layer.groups,
+        bias=False,
+    )
+    normalised = (convolution, nn.BatchNorm2d(layer.channels))
+    return nn.Sequential(*normalised, nn.ReLU()) if relu else nn.Sequential(*normalised)
+
+
+def _dense(inputs: int, features: int, last: bool) -> nn.Sequential:
+    product = nn.Linear(inputs, features, bias=last)
+    if last:
+        return nn.Sequential(nn.Flatten(), product)
+    return nn.Sequential(nn.Flatten(), product, nn.BatchNorm1d(features), nn.ReLU())
+
+
+def folded(unit: nn.Sequential) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 weight and bias of one layer, batch normalisation folded in.
 
     With running mean m, variance v, scale g and offset b, the normalised output of ``W x + c`` is
     ``s W x + s (c - m) + b`` where ``s = g / sqrt(v + eps)``; computed in float64.
     """
-    for module, following in pairwise([*trained, nn.Identity()]):
-        if not isinstance(module, nn.Conv2d | nn.Linear):
-            continue
-        weight = module.weight.detach().cpu().double()
-        bias = torch.zeros(len(weight), dtype=torch.float64)
-        if module.bias is not None:
-            bias = module.bias.detach().cpu().double()
-        if isinstance(following, nn.BatchNorm1d | nn.BatchNorm2d):
-            state = {key: value.cpu().double() for key, value in following.state_dict().items()}
-            scale = state["weight"] / torch.sqrt(state["running_var"] + following.eps)
+    (product,) = (m for m in unit if isinstance(m, nn.Conv2d | nn.Linear))
+    weight = product.weight.detach().cpu().double()
+    bias = torch.zeros(len(weight), dtype=torch.float64)
+    if product.bias is not None:
+        bias = product.bias.detach().cpu().double()
+    for module in unit:
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            state = {key: value.cpu().double() for key, value in module.state_dict().items()}
+            scale = state["weight"] / torch.sqrt(state["running_var"] + module.eps)
             weight = weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
             bias = (bias - state["running_mean"]) * scale + state["bias"]
-        yield weight.numpy().astype(np.float32), bias.numpy().astype(np.float32)
+    return weight.numpy().astype(np.float32), bias.numpy().astype(np.float32)
 
 
 def seed_everything(seed: int) -> None:

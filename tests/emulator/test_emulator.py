@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
-from tests.random_networks import every_layer_kind, plain_scheme
-from toolflow.emulator.exact_float import Emulator, provable
+from tests.random_networks import blocked_channels, every_layer_kind, plain_scheme
+from toolflow.emulator.exact_float import Emulator
+from toolflow.emulator.exactness import plan_of
 from toolflow.emulator.integer_network import (
+    IntegerLayer,
     IntegerMatmul,
     IntegerNetwork,
     balance,
@@ -16,15 +23,24 @@ from toolflow.emulator.integer_network import (
 )
 from toolflow.emulator.reference import accumulate, run_reference
 from toolflow.errors import UserError
-from toolflow.fixedpoint import round_shift
-from toolflow.network.graph import Conv
-from toolflow.quantisation.scheme import Precision, format_groups
+from toolflow.fixedpoint import LOGIT_BITS, Format, fraction_for, round_shift
+from toolflow.network.float_reference import float_tensors
+from toolflow.network.graph import Conv, Network
+from toolflow.network.importer import load_network
+from toolflow.quantisation.scheme import Precision, Scheme, format_groups, group_format
 
 PRECISIONS = [(8, 8), (4, 4), (3, 5), (2, 2), (16, 8), (8, 16), (16, 16)]
+REAL_NETWORKS = (
+    *("lenet_digits", "alex_cifar10", "vgg_cifar10"),
+    *("tiny_darknet", "squeezenet_v1.0_dc", "mobilenet_v2_1.0_224_tf2ptq"),
+)
 
 
 def build(precision: tuple[int, int], seed: int = 0) -> IntegerNetwork:
-    network = every_layer_kind(seed)
+    return compiled(every_layer_kind(seed), precision)
+
+
+def compiled(network: Network, precision: tuple[int, int]) -> IntegerNetwork:
     scheme = plain_scheme(network, Precision(*precision))
     return compile_network(network, scheme, store(network, scheme))
 
@@ -35,11 +51,7 @@ def images(network: IntegerNetwork, count: int, seed: int = 0) -> np.ndarray:
     return quantise_images(rng.normal(0, 1, shape), network.stored_input)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_fast_equals_reference_on_every_tensor(precision: tuple[int, int], seed: int) -> None:
-    network = build(precision, seed)
-    words = images(network, 19, seed)
+def assert_fast_equals_reference(network: IntegerNetwork, words: np.ndarray) -> None:
     expected = run_reference(network, words)
     fast = Emulator(network, threads=2, keep=tuple(expected)).run(words)
     for name, value in expected.items():
@@ -47,14 +59,83 @@ def test_fast_equals_reference_on_every_tensor(precision: tuple[int, int], seed:
         assert value.any(), f"{name} is all zero: the comparison says nothing"
 
 
-def test_both_engines_are_used() -> None:
-    kinds = {provable(layer) for layer in build((8, 8)).layers}
-    assert kinds == {True, False}
-    assert not any(
-        provable(layer)
-        for layer in build((16, 16)).layers
-        if isinstance(layer, IntegerMatmul) and layer.weight.size > 1000
-    )
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+def test_fast_equals_reference_on_every_tensor(
+    make: Callable[[int], Network], precision: tuple[int, int], seed: int
+) -> None:
+    network = compiled(make(seed), precision)
+    assert_fast_equals_reference(network, images(network, 19, seed))
+
+
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+def test_a_cut_input_and_cut_weights(make: Callable[[int], Network]) -> None:
+    network = make(2)
+    stored = store(network, plain_scheme(network, Precision(8, 8)))
+    lpu = compile_network(network, plain_scheme(network, Precision(3, 4)), stored)
+    assert lpu.input_window
+    assert_fast_equals_reference(lpu, images(lpu, 5))
+
+
+@pytest.mark.parametrize("precision", [(8, 8), (16, 8)], ids=str)
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+def test_every_channel_may_have_its_own_shift(
+    make: Callable[[int], Network], precision: tuple[int, int]
+) -> None:
+    network = compiled(make(3), precision)
+    rng = np.random.default_rng(3)
+    layers: list[IntegerLayer] = []
+    for layer in network.layers:
+        if isinstance(layer, IntegerMatmul):
+            r = layer.requantiser
+            shift = r.shift - rng.integers(0, r.shift.min() + 1, len(r.shift))
+            shift[0], shift[1] = 0, r.shift[1] + 2
+            assert len(np.unique(shift)) > 2
+            layers.append(replace(layer, requantiser=replace(r, shift=shift)))
+        else:
+            layers.append(layer)
+    mixed = replace(network, layers=tuple(layers))
+    assert_fast_equals_reference(mixed, images(mixed, 7))
+
+
+@pytest.mark.parametrize("name", REAL_NETWORKS)
+def test_fast_equals_reference_on_real_networks(name: str, shared: Path) -> None:
+    path = shared / "models" / f"{name}.onnx"
+    network = load_network(path)
+    rng = np.random.default_rng(4)
+    batch = rng.normal(0, 0.5, (1, *network.input_shape)).astype(np.float32)
+    integers = compile_by_range(network, batch)
+    assert all(plan_of(layer, integers) for layer in integers.layers)
+    expected = run_reference(integers, quantise_images(batch, integers.stored_input))
+    fast = Emulator(integers, 1, tuple(expected)).run(quantise_images(batch, integers.stored_input))
+    for tensor, value in expected.items():
+        np.testing.assert_array_equal(fast[tensor], value, err_msg=tensor)
+    assert len(np.unique(expected[network.output])) >= min(20, network.classes - 2)
+
+
+def compile_by_range(network: Network, batch: np.ndarray) -> IntegerNetwork:
+    """Compile at 8/8, the formats chosen by the largest value of each weight and tensor."""
+    (values,) = float_tensors(network, batch, tuple(network.shapes))
+    groups = format_groups(network)
+    tensors: dict[str, Format] = {}
+    for group in groups:
+        limit = max(float(np.abs(values[name]).max()) for name in group.tensors)
+        bits = LOGIT_BITS if group.is_logits else 8
+        frac = fraction_for(limit, bits, group.is_logits or not group.non_negative)
+        tensors |= dict.fromkeys(group.tensors, group_format(group, 8, frac))
+    weights = {
+        layer.name: Format(8, fraction_for(float(np.abs(layer.weight).max()), 8, True))
+        for layer in network.weight_layers
+    }
+    for layer in network.weight_layers:
+        fmt, data = weights[layer.name], tensors[layer.inputs[0]]
+        widest = fmt.frac + data.frac
+        if tensors[layer.output].frac > widest:
+            for name in next(g.tensors for g in groups if layer.output in g.tensors):
+                tensors[name] = replace(tensors[name], frac=widest)
+    scheme = Scheme(Precision(8, 8), MappingProxyType(weights), MappingProxyType(tensors))
+    return compile_network(network, scheme, store(network, scheme))
 
 
 def test_fast_is_exact_at_the_proven_limit() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from toolflow.errors import UserError
 from toolflow.network.float_reference import float_logits
-from toolflow.network.graph import Concat, Conv, Dense
+from toolflow.network.graph import Concat, Conv, Dense, Preprocessing
 from toolflow.network.importer import load_network
 from toolflow.network.inspection import inspect_model
 from toolflow.network.verdict import Status
@@ -44,7 +44,16 @@ def test_own_models_state_their_preprocessing(shared: Path) -> None:
     assert network.preprocessing.mean == (0.4914, 0.4822, 0.4465)
     assert network.preprocessing.std == (0.247, 0.2435, 0.2616)
     assert network.class_names[3] == "cat"
-    assert not load_network(shared / "models" / "tiny_darknet.onnx").preprocessing.stated
+
+
+def test_notes_of_other_models_are_read(shared: Path) -> None:
+    darknet, mobilenet, squeezenet = (
+        load_network(shared / "models" / f"{name}.onnx").preprocessing
+        for name in ("tiny_darknet", "mobilenet_v2_1.0_224_tf2ptq", "squeezenet_v1.0_dc")
+    )
+    assert darknet == Preprocessing(255.0, (0.0,), (1.0,), "RGB", True, 224)
+    assert mobilenet == Preprocessing(1.0, (127.5,), (127.5,), "RGB", True)
+    assert squeezenet == Preprocessing(1.0, (104.0, 117.0, 123.0), (1.0,), "BGR", True, 256)
 
 
 def test_every_activation_of_the_real_networks_fuses(shared: Path) -> None:

@@ -125,19 +125,25 @@ def _average(layer: IntegerAvgPool, x: IntArray) -> IntArray:
     spec = layer.layer
     assert isinstance(spec, AvgPool)
     total = _windows(x, spec.kernel, spec.stride, spec.pads, 0).sum(axis=(-2, -1))
-    mantissa, shift = reciprocal_map(layer)
+    mantissa, shift = reciprocal_map(layer, (x.shape[2], x.shape[3]))
     r = layer.requantiser
     return requantise(total * mantissa, 0, shift, r.low, r.high, r.slope, r.act_bits)
 
 
-def reciprocal_map(layer: IntegerAvgPool) -> tuple[IntArray, IntArray]:
-    """Return mantissa and total shift of the divisor at every output pixel, (H, W) each."""
+def reciprocal_map(
+    layer: IntegerAvgPool, size: tuple[int, int] | None = None
+) -> tuple[IntArray, IntArray]:
+    """Return mantissa and total shift of the divisor at every output pixel, (H, W) each.
+
+    ``size`` is the input map's height and width, on which the divisors of windows over the bottom
+    and right padding depend; by default the smallest that gives the layer's output.
+    """
     spec = layer.layer
     assert isinstance(spec, AvgPool)
     if spec.count_include_pad:
         divisors: NDArray[np.int64] = np.full((1, 1), spec.kernel[0] * spec.kernel[1])
     else:
-        ones = np.ones((1, 1, *_unpadded(spec)), np.int64)
+        ones = np.ones((1, 1, *(size or _smallest_input(spec))), np.int64)
         windows = _windows(ones, spec.kernel, spec.stride, spec.pads, 0)
         divisors = windows.sum(axis=(-2, -1))[0, 0]
     table: Mapping[int, tuple[int, int]] = {
@@ -148,7 +154,7 @@ def reciprocal_map(layer: IntegerAvgPool) -> tuple[IntArray, IntArray]:
     return mantissa, shift
 
 
-def _unpadded(spec: AvgPool) -> tuple[int, int]:
+def _smallest_input(spec: AvgPool) -> tuple[int, int]:
     return tuple(  # type: ignore[return-value]
         (out - 1) * stride + kernel - before - after
         for out, stride, kernel, before, after in zip(

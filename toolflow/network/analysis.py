@@ -14,14 +14,13 @@ from toolflow.network.drafts import Draft
 from toolflow.network.graph import Flatten, Layer, Network, Preprocessing, Shape
 from toolflow.network.metadata import (
     PreprocessingOverride,
-    apply_override,
     read_class_names,
     read_preprocessing,
 )
 from toolflow.network.model_file import ModelFile
 from toolflow.network.node_view import Alias, NodeView, RefusalError
 from toolflow.network.onnx_graph import Array, OnnxGraph, OnnxNode, PartialShape, read_graph
-from toolflow.network.operators import convert
+from toolflow.network.operators.table import convert
 from toolflow.network.passes import check_finished, fold_and_fuse
 from toolflow.network.verdict import Status, Verdict
 
@@ -218,9 +217,7 @@ def _preprocessing(
 ) -> tuple[Preprocessing, list[str]]:
     if shape is None:
         return Preprocessing(), []
-    channels = shape[0] if len(shape) == 3 else 1
     try:
-        stated = read_preprocessing(_metadata(model), channels)
+        return read_preprocessing(_metadata(model), shape, override), []
     except UserError as error:
         return Preprocessing(), [str(error)]
-    return apply_override(stated, override, channels), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +34,30 @@ from toolflow.network.model_file import read_model
 OPSET = 17
 _IR_VERSION = 8
 _BATCH = 64
+_BATCH_BYTES = 64 << 20
+"""A batch is as many images as keep the largest tensor below this."""
+
 _PASS_THROUGH = ("Flatten", "Reshape", "Squeeze", "Identity", "Dropout", "Cast")
 _SOFTMAX = ("Softmax", "LogSoftmax")
 
 
 def float_logits(
-    source: str | Path | Network, images: FloatArray, threads: int = 0, batch: int = _BATCH
+    source: str | Path | Network, images: FloatArray, threads: int = 0, batch: int = 0
 ) -> FloatArray:
     """Logits, N x classes, of pre-processed ``images`` (N x C x H x W).
 
     A path runs the file as it is, only without its final softmax, so that this stays independent
-    of the import; a `Network` runs what was imported. ``threads`` 0 lets onnxruntime choose.
+    of the import; a `Network` runs what was imported. ``threads`` 0 lets onnxruntime choose,
+    ``batch`` 0 takes as many images at a time as suit the network's size.
     """
     if isinstance(source, Network):
+        batch = batch or _suitable_batch(source)
         session = _session(to_onnx(source), source.name, threads)
     else:
         model = read_model(source)
         session = _session(without_final_softmax(model.proto), str(source), threads)
     fixed = session.get_inputs()[0].shape[0]
-    step = fixed if isinstance(fixed, int) else batch
+    step = fixed if isinstance(fixed, int) else batch or _BATCH
     parts = [outputs[0].reshape(len(part), -1) for part, outputs in _run(session, images, step)]
     return np.concatenate(parts).astype(np.float32, copy=False)
 
@@ -61,9 +67,13 @@ def float_tensors(
     images: FloatArray,
     names: Sequence[str],
     threads: int = 0,
-    batch: int = _BATCH,
+    batch: int = 0,
 ) -> Iterator[dict[str, FloatArray]]:
-    """Batch by batch, the values of the tensors ``names`` (N x shape), the input's among them."""
+    """Batch by batch, the values of the tensors ``names`` (N x shape), the input's among them.
+
+    ``threads`` and ``batch`` are as for `float_logits`.
+    """
+    batch = batch or _suitable_batch(network)
     computed = [name for name in names if name != network.input]
     unknown = sorted(set(computed) - set(network.shapes))
     if unknown:
@@ -76,6 +86,11 @@ def float_tensors(
             results = session.run(computed, {network.input: part})
             values.update(zip(computed, results, strict=True))
         yield values
+
+
+def _suitable_batch(network: Network) -> int:
+    largest = 4 * max(prod(shape) for shape in network.shapes.values())
+    return min(_BATCH, max(1, _BATCH_BYTES // largest))
 
 
 def to_onnx(network: Network, outputs: Sequence[str] | None = None) -> onnx.ModelProto:

@@ -179,6 +179,8 @@ class Preprocessing:
     channel_order: str = "RGB"
     stated: bool = False
     """Whether the model's metadata (or the user) said so; False means these are defaults."""
+    short_side: int | None = None
+    """Shorter side that images are resized to before the centre crop; None for the input's."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolflow.errors import UserError
-from toolflow.network.graph import Preprocessing
+from toolflow.network.graph import Preprocessing, Shape
+from toolflow.network.preprocessing_note import Note, read_note
 
 CHANNEL_ORDERS = ("RGB", "BGR", "grey")
+NOTE_KEY = "preproc"
+_VALUE_KEYS = ("input_scale", "mean", "std")
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,61 @@ class PreprocessingOverride:
         return not (self.scale is None and self.mean is None and self.std is None)
 
 
-def read_preprocessing(metadata: Mapping[str, str], channels: int) -> Preprocessing:
-    """Pre-processing from the keys ``input_scale``, ``mean``, ``std`` and ``channel_order``.
+def read_preprocessing(
+    metadata: Mapping[str, str], shape: Shape, override: PreprocessingOverride | None = None
+) -> Preprocessing:
+    """Pre-processing from the metadata, with the user's values over them.
 
-    ``mean`` and ``std`` are JSON: a number, or a list of one number or one per channel. Other
+    Read are the keys ``input_scale``, ``mean``, ``std`` and ``channel_order``; ``mean`` and ``std``
+    are JSON: a number, or a list of one number or one per channel. Where none of the first three is
+    there, the prose of ``preproc`` is read (see `preprocessing_note`), with ``channel_order`` over
+    it. What of it is not understood is passed over only where the user states values. Other
     metadata are left alone. Raises `UserError` on values that cannot be meant.
     """
+    channels = shape[0] if len(shape) == 3 else 1
+    if NOTE_KEY in metadata and not any(key in metadata for key in _VALUE_KEYS):
+        stated = _from_note(metadata, shape, override)
+    else:
+        stated = _from_keys(metadata, channels)
+    return apply_override(stated, override, channels)
+
+
+def _from_note(
+    metadata: Mapping[str, str], shape: Shape, override: PreprocessingOverride | None
+) -> Preprocessing:
+    note = read_note(metadata[NOTE_KEY])
+    unclear = list(note.unclear)
+    if note.crop is not None and shape[1:] != (note.crop, note.crop):
+        size = " x ".join(map(str, shape[1:])) or "no map"
+        unclear.append(f"'{note.crop} centre crop' (the network's input is {size})")
+    if unclear and not (override and override.states_values):
+        raise UserError(
+            f"metadata {NOTE_KEY!r} is {metadata[NOTE_KEY][:200]!r}: not understood: "
+            f"{'; '.join(unclear)}. Understood: {note.summary()}. State the pre-processing with "
+            "--scale, --mean and --std, and --channel-order where it is not RGB; what you leave "
+            "out is taken as understood."
+        )
+    channels = shape[0] if len(shape) == 3 else 1
+    keys = _from_keys(metadata, channels)
+    preprocessing = _with_note(keys, note)
+    if "channel_order" in metadata:
+        preprocessing = replace(preprocessing, channel_order=keys.channel_order)
+    check_preprocessing(preprocessing, channels, f"metadata {NOTE_KEY!r}")
+    return preprocessing
+
+
+def _with_note(defaults: Preprocessing, note: Note) -> Preprocessing:
+    return Preprocessing(
+        scale=defaults.scale if note.scale is None else note.scale,
+        mean=note.mean or defaults.mean,
+        std=note.std or defaults.std,
+        channel_order=note.channel_order or defaults.channel_order,
+        stated=note.scale is not None,
+        short_side=note.short_side,
+    )
+
+
+def _from_keys(metadata: Mapping[str, str], channels: int) -> Preprocessing:
     layout = metadata.get("layout", "NCHW")
     if layout != "NCHW":
         raise UserError(f"metadata 'layout' is {layout!r}; only NCHW is read: export NCHW.")
@@ -46,7 +98,7 @@ def read_preprocessing(metadata: Mapping[str, str], channels: int) -> Preprocess
         mean=_numbers(metadata, "mean", 0.0),
         std=_numbers(metadata, "std", 1.0),
         channel_order=metadata.get("channel_order", default_order),
-        stated=any(key in metadata for key in ("input_scale", "mean", "std")),
+        stated=any(key in metadata for key in _VALUE_KEYS),
     )
     check_preprocessing(preprocessing, channels, "the model's metadata")
     return preprocessing
@@ -58,7 +110,8 @@ def apply_override(
     """The user's values over the model's; `UserError` where they do not fit the input."""
     if override is None:
         return preprocessing
-    result = Preprocessing(
+    result = replace(
+        preprocessing,
         scale=preprocessing.scale if override.scale is None else override.scale,
         mean=preprocessing.mean if override.mean is None else override.mean,
         std=preprocessing.std if override.std is None else override.std,

@@ -30,7 +30,7 @@ from toolflow.network.graph import (
     WeightLayer,
 )
 from toolflow.network.node_view import RefusalError, check_finite
-from toolflow.network.operators import bounded
+from toolflow.network.operators.activations import bounded
 from toolflow.network.verdict import Status, Verdict
 
 

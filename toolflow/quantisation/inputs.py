@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -61,7 +62,7 @@ def sample_inputs(network: Network, images: NDArray[np.float32], seed: int = 0) 
 
 
 def patches_at(
-    layer: WeightLayer, values: NDArray[np.float32], positions: Positions
+    layer: WeightLayer, values: NDArray[Any], positions: Positions
 ) -> NDArray[np.float32]:
     """Return (groups, positions, depth) inputs of a layer, from its whole input tensor."""
     if not isinstance(layer, Conv):

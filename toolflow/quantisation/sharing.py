@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from numpy.typing import NDArray
 from toolflow.emulator.exact_float import run_integer_layer
 from toolflow.emulator.integer_network import (
     MAX_SHIFT,
+    IntegerLayer,
+    IntegerNetwork,
     StoredLayer,
     StoredParameters,
     compile_layer,
@@ -146,8 +149,9 @@ class WeightSharing:
         return self._walk(scheme, scheme).stored
 
     def _walk(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
-        tensors = {
-            self._network.input: quantise_images(self._images, lpu.tensors[self._network.input])
+        stored_input = lpu.tensors[self._network.input]
+        tensors: dict[str, NDArray[Any]] = {
+            self._network.input: quantise_images(self._images, stored_input)
         }
         rounded: dict[str, tuple[_Rounded, _Rounded]] = {}
         for index, layer in enumerate(self._network.layers):
@@ -156,19 +160,20 @@ class WeightSharing:
                 low, high = self._round(layer, lpu, hpu, inputs[0])
                 rounded[layer.name] = low, high
                 lpu = _capped(lpu, layer, low, self._groups)
-                made = integer_matmul(
+                made: IntegerLayer = integer_matmul(
                     layer, lpu, _shaped(layer, low.words), _bias_words(layer, lpu, low)
                 )
             else:
                 made = compile_layer(layer, lpu)
-            tensors[layer.output] = run_integer_layer(made, inputs, self._threads)
+            alone = IntegerNetwork(self._network, lpu, stored_input, stored_input, 0, (made,))
+            tensors[layer.output] = run_integer_layer(alone, inputs, self._threads)
             for name in layer.inputs:
                 if self._last_use[name] == index:
                     tensors.pop(name, None)
         return self._assembled(lpu, hpu, rounded)
 
     def _round(
-        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: IntArray
+        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: NDArray[Any]
     ) -> tuple[_Rounded, _Rounded]:
         moments = self._moments(layer, lpu, values)
         real = layer.weight.reshape(*moments.gram.shape[:1], -1, moments.gram.shape[1])
@@ -232,7 +237,7 @@ class WeightSharing:
             self._hpu_factors[layer.name] = gram, SequentialRounding(gram)
         return self._hpu_factors[layer.name]
 
-    def _moments(self, layer: WeightLayer, lpu: Scheme, values: IntArray) -> _Moments:
+    def _moments(self, layer: WeightLayer, lpu: Scheme, values: NDArray[Any]) -> _Moments:
         step = lpu.tensors[layer.inputs[0]].step
         positions = self._inputs.positions[layer.name]
         quantised = patches_at(layer, values, positions).astype(np.float64) * step

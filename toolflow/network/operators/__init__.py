@@ -1,0 +1,1 @@
+"""ONNX operators to layers: one converter an operator, `table` finds it."""

@@ -125,6 +125,35 @@ def window(q: ArrayLike, shift: ArrayLike, low: int, high: int) -> IntArray:
     return saturate(round_shift(q, shift), low, high)
 
 
+def planar_high(bits: int, low_bits: int) -> int:
+    """Return the largest ``bits``-bit word whose high digit fits ``bits - low_bits`` bits.
+
+    See ``split_planes``: larger ones round up to a digit too many. The smallest word always fits.
+
+    Raises:
+        ValueError: ``low_bits`` leaves no high digit.
+    """
+    if not 0 <= low_bits < bits:
+        raise ValueError(f"a low digit of {low_bits} bits is outside 0..{bits - 1}")
+    return (1 << (bits - 1)) - (1 << low_bits >> 1) - 1
+
+
+def split_planes(words: ArrayLike, low_bits: int) -> tuple[IntArray, IntArray]:
+    """Split words into two signed digits ``high, low``: ``word = high * 2**low_bits + low``.
+
+    The low digit is balanced, ``-2**(low_bits - 1)..2**(low_bits - 1) - 1``. So the high digit is
+    the word rounded half up: saturated, it is the ``window`` of the word by ``low_bits``.
+    """
+    q = np.asarray(words, np.int64)
+    high = round_shift(q, low_bits)
+    return high, q - np.left_shift(high, low_bits)
+
+
+def join_planes(high: ArrayLike, low: ArrayLike, low_bits: int) -> IntArray:
+    """Return the words that ``split_planes`` split."""
+    return np.left_shift(np.asarray(high, np.int64), low_bits) + np.asarray(low, np.int64)
+
+
 def requantise(
     accumulator: ArrayLike,
     bias: ArrayLike,
@@ -183,5 +212,5 @@ def fraction_for(limit: float, bits: int, signed: bool) -> int:
 
 
 def storage_bits(bits: int) -> int:
-    """Return the width a word takes in memory: the next of 2, 4, 8, 16 bits (32 for biases)."""
+    """Return the width an activation takes in memory: the next of 2, 4, 8, 16 bits."""
     return max(2, 1 << (bits - 1).bit_length())

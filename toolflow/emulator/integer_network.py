@@ -25,6 +25,7 @@ from toolflow.fixedpoint import (
     Reciprocal,
     Slope,
     dequantise,
+    planar_high,
     quantise,
     reciprocal_of,
     slope_of,
@@ -170,6 +171,9 @@ def balance(network: Network, stored: StoredParameters, scheme: Scheme) -> Store
     would shift the LPU's mean weight by half a stored step. So a tied word whose float weight lies
     below it is stored one step lower: about half of the ties then round down. The HPU pays with
     an error of up to one step instead of a half, in one word of ``2**(shift + 1)``.
+
+    The words are stored as two digits (``fixedpoint.split_planes``), the high one being what the
+    LPU reads; so they are also clipped to ``fixedpoint.planar_high``.
     """
     layers = {
         layer.name: replace(
@@ -191,7 +195,10 @@ def balanced_words(weight: NDArray[np.float32], stored: StoredLayer, fmt: Format
     tied = (stored.weight & ((1 << shift) - 1)) == 1 << (shift - 1)
     above = dequantise(stored.weight, stored.weight_format.frac) > weight
     lowered = tied & above & (stored.weight > stored.weight_format.low)
-    return np.asarray(stored.weight - lowered, np.int64)
+    # A shift of the whole word leaves the LPU no weights; `compile_network` refuses it.
+    bits = stored.weight_format.bits
+    top = planar_high(bits, min(shift, bits - 1))
+    return np.asarray(np.minimum(stored.weight - lowered, top), np.int64)
 
 
 def compile_network(network: Network, scheme: Scheme, stored: StoredParameters) -> IntegerNetwork:
@@ -199,7 +206,8 @@ def compile_network(network: Network, scheme: Scheme, stored: StoredParameters) 
 
     Raises:
         UserError: an accumulator could overflow the widest one the hardware can be built with.
-        ValueError: the scheme needs a negative shift (the search never makes such a scheme).
+        ValueError: the scheme needs a negative shift, or a window that leaves no bit of a weight
+            (the search never makes such a scheme).
     """
     layers = tuple(_compile_layer(layer, scheme, stored) for layer in network.layers)
     input_format = scheme.tensors[network.input]
@@ -292,7 +300,9 @@ def _compile_layer(layer: Layer, scheme: Scheme, stored: StoredParameters) -> In
 def _compile_matmul(layer: WeightLayer, scheme: Scheme, stored: StoredLayer) -> IntegerMatmul:
     fmt, data = scheme.weights[layer.name], scheme.tensors[layer.inputs[0]]
     out = scheme.tensors[layer.output]
-    weight_window = _shift(stored.weight_format.frac - fmt.frac, layer.name)
+    weight_window = _shift(
+        stored.weight_format.frac - fmt.frac, layer.name, stored.weight_format.bits - 1
+    )
     bias_window = _shift(stored.bias_frac - fmt.frac - data.frac, layer.name)
     weight = cut_weights(stored.weight, stored.weight_format, fmt)
     full = Format(BIAS_BITS, 0)

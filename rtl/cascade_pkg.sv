@@ -11,6 +11,10 @@ package cascade_pkg;
   localparam int unsigned MIN_BITS = 2;
   localparam int unsigned MAX_BITS = 16;
 
+  // Weights that are stored together, bit position by bit position (see weight_planes): one beat of
+  // a 128-bit memory port, two of a 64-bit port. `BLOCK_WORDS` in toolflow/emission/memory_images.py.
+  localparam int unsigned WEIGHT_BLOCK = 128;
+
   // Biases, at the accumulator's scale; signed.
   localparam int unsigned BIAS_BITS = 32;
 

@@ -235,5 +235,5 @@ def fraction_for(limit: float, bits: int, signed: bool) -> int:
 
 
 def storage_bits(bits: int) -> int:
-    """Return the width a word takes in memory: the next of 2, 4, 8, 16 bits (32 for biases)."""
+    """Return the width an activation takes in memory: the next of 2, 4, 8, 16 bits."""
     return max(2, 1 << (bits - 1).bit_length())

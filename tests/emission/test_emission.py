@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,24 @@ from toolflow.emission.descriptors import FIELDS, WORDS, Op, decode, descriptor_
 from toolflow.emission.directory import whole_directory, whole_files
 from toolflow.emission.memory_images import (
     ALIGNMENT,
+    BLOCK_WORDS,
     bias_image,
+    pack_plane,
     pack_words,
+    unpack_plane,
     unpack_words,
     weight_image,
 )
-from toolflow.emulator.integer_network import IntegerMatmul, compile_network, store
+from toolflow.emulator.integer_network import (
+    IntegerMatmul,
+    IntegerNetwork,
+    StoredParameters,
+    balance,
+    compile_network,
+    store,
+)
 from toolflow.errors import UserError
+from toolflow.fixedpoint import join_planes, saturate, split_planes
 from toolflow.network.graph import Conv
 from toolflow.plan import PLAN_FILE
 from toolflow.quantisation.scheme import Precision
@@ -65,37 +77,99 @@ def test_a_value_too_large_for_its_field_is_refused() -> None:
         encode({"kernel_height": 256})
 
 
-@pytest.mark.parametrize("bits", [8, 5, 3, 2, 16])
-def test_memory_images_hold_every_parameter(bits: int) -> None:
+@pytest.mark.parametrize("bits", range(17))
+@pytest.mark.parametrize("count", [1, 128, 300])
+def test_planes_survive_packing(bits: int, count: int) -> None:
+    half = 1 << bits >> 1
+    digits = np.random.default_rng(bits).integers(-half, max(half, 1), count)
+    digits[-1], digits[0] = max(half - 1, 0), -half
+    packed = pack_plane(digits, bits)
+    assert len(packed) == -(-count // BLOCK_WORDS) * bits * 16
+    np.testing.assert_array_equal(unpack_plane(packed, bits, count), digits)
+    for wrong in (-half - 1, max(half, 1)):
+        with pytest.raises(ValueError, match="does not fit"):
+            pack_plane(np.append(digits, wrong), bits)
+
+
+def test_planes_are_bit_positions_of_blocks() -> None:
+    """Word 1 of the first block and word 0 of the second, three bits: by hand."""
+    digits = np.zeros(BLOCK_WORDS + 1, np.int64)
+    digits[[1, 9, BLOCK_WORDS]] = 1, -1, -4
+    rest = bytes(14)
+    first = bytes([0b10, 0b10]) + rest + bytes([0, 0b10]) + rest + bytes([0, 0b10]) + rest
+    assert pack_plane(digits, 3) == first + bytes(32) + bytes([1]) + bytes(15)
+
+
+def planned(bits: int, lpu_bits: int) -> tuple[IntegerNetwork, IntegerNetwork, StoredParameters]:
+    """Return the HPU, the LPU and their stored words."""
     network = every_layer_kind()
     scheme = plain_scheme(network, Precision(bits, 8))
-    stored = store(network, scheme)
-    weights, biases = weight_image(network, stored), bias_image(stored)
-    integer = compile_network(network, scheme, stored)
-    container = {8: 8, 5: 8, 3: 4, 2: 2, 16: 16}[bits]
-    for layer in integer.matmuls:
-        name, spec = layer.layer.name, layer.layer
-        start = weights.offsets[name]
-        assert start % ALIGNMENT == 0
-        words = unpack_words(weights.data[start:], container, layer.weight.size)
-        if isinstance(spec, Conv):
-            o, i, h, w = layer.weight.shape
-            np.testing.assert_array_equal(
-                words.reshape(o, h, w, i).transpose(0, 3, 1, 2), layer.weight
-            )
-        else:
-            np.testing.assert_array_equal(words.reshape(layer.weight.shape), layer.weight)
-        raw = biases.data[biases.offsets[name] :]
-        np.testing.assert_array_equal(
-            np.frombuffer(raw, "<i4", len(layer.bias)), stored.layers[name].bias
-        )
+    lpu_scheme = plain_scheme(network, Precision(lpu_bits, 4))
+    stored = balance(network, store(network, scheme), lpu_scheme)
+    hpu, lpu = (compile_network(network, s, stored) for s in (scheme, lpu_scheme))
+    return hpu, lpu, stored
+
+
+@pytest.mark.parametrize(
+    ("bits", "lpu_bits"), [(8, 8), (8, 4), (8, 2), (5, 3), (3, 2), (2, 2), (16, 7)]
+)
+def test_weight_image_holds_both_units_weights(bits: int, lpu_bits: int) -> None:
+    hpu, lpu, stored = planned(bits, lpu_bits)
+    image = weight_image(lpu, stored)
+    sizes = [0, 0]
+    for high_layer, low_layer in zip(hpu.matmuls, lpu.matmuls, strict=True):
+        name, spec = low_layer.layer.name, low_layer.layer
+        low_bits, count = image.low_bits[name], high_layer.weight.size
+        assert low_bits == low_layer.weight_window == bits - lpu_bits
+        starts = image.high_offsets[name], image.low_offsets[name]
+        assert [start % ALIGNMENT for start in starts] == [0, 0]
+        high = unpack_plane(image.data[starts[0] :], bits - low_bits, count)
+        low = unpack_plane(image.data[starts[1] :], low_bits, count)
+        fmt = lpu.scheme.weights[name]
+        for words, layer in (
+            (join_planes(high, low, low_bits), high_layer),
+            (saturate(high, fmt.low, fmt.high), low_layer),
+        ):
+            expected = layer.weight
+            if isinstance(spec, Conv):
+                o, i, h, w = expected.shape
+                words = words.reshape(o, h, w, i).transpose(0, 3, 1, 2)
+            np.testing.assert_array_equal(words.reshape(expected.shape), expected)
+        blocks = -(-count // BLOCK_WORDS)
+        for plane, width in enumerate((bits - low_bits, low_bits)):
+            sizes[plane] += -(-blocks * BLOCK_WORDS * width // (8 * ALIGNMENT)) * ALIGNMENT
+    # Every weight takes its bits once, the LPU's only the high ones; the rest is padding.
+    assert [min(image.low_offsets.values()), len(image.data)] == [sizes[0], sum(sizes)]
+
+
+def test_a_large_layer_takes_its_bits_and_no_more() -> None:
+    words = np.arange(-64, 64).repeat(100)
+    high, low = split_planes(words, 3)
+    assert 8 * len(pack_plane(high, 5)) == 5 * len(words)
+    assert 8 * len(pack_plane(low, 3)) == 3 * len(words)
+
+
+def test_words_that_do_not_split_are_refused() -> None:
+    _, lpu, stored = planned(8, 4)
+    name = lpu.matmuls[0].layer.name
+    layer = stored.layers[name]
+    spoilt = {**stored.layers, name: replace(layer, weight=np.full_like(layer.weight, 120))}
+    with pytest.raises(ValueError, match="does not fit"):
+        weight_image(lpu, replace(stored, layers=spoilt))
+
+
+def test_bias_image_holds_every_bias() -> None:
+    _, lpu, stored = planned(8, 4)
+    biases = bias_image(stored)
+    for layer in lpu.matmuls:
+        name = layer.layer.name
+        words = unpack_words(biases.data[biases.offsets[name] :], 32, len(layer.bias))
+        np.testing.assert_array_equal(words, stored.layers[name].bias)
 
 
 def test_descriptors_say_what_the_emulator_does() -> None:
-    network = every_layer_kind()
-    stored = store(network, plain_scheme(network, Precision(8, 8)))
-    integer = compile_network(network, plain_scheme(network, Precision(4, 4)), stored)
-    weights, biases = weight_image(network, stored), bias_image(stored)
+    hpu, integer, stored = planned(8, 4)
+    weights, biases = weight_image(integer, stored), bias_image(stored)
     data = descriptor_image(integer, weights, biases)
     size = 4 * WORDS
     found = [decode(data[k : k + size]) for k in range(0, len(data), size)]
@@ -107,15 +181,20 @@ def test_descriptors_say_what_the_emulator_does() -> None:
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
     for d, layer in zip(matmuls, integer.matmuls, strict=True):
         assert isinstance(layer, IntegerMatmul)
-        assert d["weight_window"] == layer.weight_window == 4
+        assert d["weight_low_bits"] == layer.weight_window == 4
         assert d["shift"] == layer.requantiser.shift[0]
         assert (d["low"], d["high"]) == (layer.requantiser.low, layer.requantiser.high)
-        assert d["weight_offset"] == weights.offsets[layer.layer.name]
+        assert d["weight_offset"] == weights.high_offsets[layer.layer.name]
+        assert d["weight_low_offset"] == weights.low_offsets[layer.layer.name]
         assert d["leaky"] == (layer.requantiser.slope is not None)
     strided = found[1]
     assert (strided["stride_height"], strided["stride_width"]) == (2, 1)
     assert (strided["pad_top"], strided["pad_bottom"], strided["pad_left"]) == (2, 1, 0)
     assert strided["groups"] == 4
+    data = descriptor_image(hpu, weights, biases)
+    others = [decode(data[k : k + size]) for k in range(0, len(data), size)]
+    for name in ("weight_offset", "weight_low_offset", "weight_low_bits"):
+        assert [d[name] for d in others] == [d[name] for d in found], "both units read one image"
 
 
 class TestWholeDirectory:

@@ -16,6 +16,7 @@ from toolflow.emulator.integer_network import (
     IntegerMatmul,
     IntegerNetwork,
     balance,
+    balanced_words,
     compile_network,
     cut_weights,
     quantise_images,
@@ -250,7 +251,9 @@ class TestLowPrecisionUnit:
         for layer in network.weight_layers:
             before, after = stored.layers[layer.name], balanced.layers[layer.name]
             fmt = scheme.weights[layer.name]
-            assert set(np.unique(before.weight - after.weight)) <= {0, 1}
+            top = planar_high(8, 8 - bits)
+            assert set(np.unique(np.minimum(before.weight, top) - after.weight)) <= {0, 1}
+            assert after.weight.max() <= top
             inside = np.abs(layer.weight) < 0.9
             weights += int(inside.sum())
             for name, words in (("plain", before.weight), ("balanced", after.weight)):
@@ -259,6 +262,29 @@ class TestLowPrecisionUnit:
         plain, fair = (shifts[name] / weights / step for name in ("plain", "balanced"))
         assert plain == pytest.approx(0.5, abs=0.35)
         assert abs(fair) < abs(plain) - 0.2
+
+    def test_large_words_are_clipped_to_what_splits(self) -> None:
+        network = every_layer_kind()
+        scheme = plain_scheme(network, Precision(4, 8))
+        stored = store(network, plain_scheme(network, Precision(8, 8)))
+        name = network.weight_layers[0].name
+        layer = replace(stored.layers[name], weight=np.full_like(stored.layers[name].weight, 127))
+        words = balanced_words(network.weight_layers[0].weight, layer, scheme.weights[name])
+        assert set(words.reshape(-1)) == {planar_high(8, 4)} == {119}
+
+    @pytest.mark.parametrize(("frac", "legal"), [(0, True), (-1, False), (-2, False)])
+    def test_a_window_leaves_the_lpu_a_bit(self, frac: int, legal: bool) -> None:
+        network = every_layer_kind()
+        scheme = plain_scheme(network, Precision(8, 8))
+        stored = store(network, scheme)
+        name = network.weight_layers[0].name
+        coarse = scheme.with_weight(name, Format(8, frac))
+        words = balance(network, stored, coarse)
+        if legal:
+            compile_network(network, coarse, words)
+        else:
+            with pytest.raises(ValueError, match=r"outside 0\.\.7"):
+                compile_network(network, coarse, words)
 
 
 def test_an_accumulator_beyond_the_hardware_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

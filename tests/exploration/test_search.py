@@ -30,11 +30,13 @@ WORK = (
 )
 
 
-def configs(weight_bits: int, act_bits: int, stored: int) -> list[EngineConfig]:
+def configs(
+    weight_bits: int, act_bits: int, stored: int, windows: tuple[int, ...] = ()
+) -> list[EngineConfig]:
     return [
         EngineConfig(
             t_r, t_p, t_c, t_c * level // DSP_LEVELS, weight_bits, act_bits,
-            weight_bits + act_bits + 1 + (784 - 1).bit_length(), stored, depth, words,
+            weight_bits + act_bits + 1 + (784 - 1).bit_length(), stored, depth, words, windows,
         )
         for t_r, t_p, t_c, words in product(
             SMALL.t_r, SMALL.t_p, SMALL.t_c, SMALL.act_buffer_words
@@ -61,10 +63,14 @@ def brute_single(bits: tuple[int, int]) -> float:
     return best
 
 
-def brute_cascade(lpu: tuple[int, int], hpu: tuple[int, int], forwarded: float) -> float:
-    def measured(bits: tuple[int, int]) -> list[tuple[Resources, float, float]]:
+def brute_cascade(
+    lpu: tuple[int, int], hpu: tuple[int, int], forwarded: float, windows: tuple[int, ...]
+) -> float:
+    def measured(
+        bits: tuple[int, int], windows: tuple[int, ...] = ()
+    ) -> list[tuple[Resources, float, float]]:
         found = []
-        for config in configs(*bits, hpu[0]):
+        for config in configs(*bits, hpu[0], windows):
             time = engine_time(config, WORK, BOARD, BATCHES[-1])
             resources = engine_resources(config, BOARD)
             if free(resources):
@@ -73,7 +79,7 @@ def brute_cascade(lpu: tuple[int, int], hpu: tuple[int, int], forwarded: float) 
 
     best = 0.0
     for (high, high_rate, high_bytes), (low, low_rate, low_bytes) in product(
-        measured(hpu), measured(lpu)
+        measured(hpu), measured(lpu, windows)
     ):
         bandwidth = 1e9 * BOARD.usable_gb_per_s / (low_bytes + forwarded * high_bytes)
         limit = high_rate / forwarded if forwarded else float("inf")
@@ -92,12 +98,12 @@ def test_no_single_stage_of_a_brute_force_search_is_faster(bits: tuple[int, int]
 
 
 @pytest.mark.parametrize("forwarded", [0.0, 0.05, 0.4, 1.0])
-@pytest.mark.parametrize("lpu", [(4, 4), (2, 3)])
+@pytest.mark.parametrize(("lpu", "windows"), [((4, 4), ()), ((2, 3), ()), ((4, 4), (4, 3, 5))])
 def test_no_cascade_of_a_brute_force_search_is_faster(
-    lpu: tuple[int, int], forwarded: float
+    lpu: tuple[int, int], windows: tuple[int, ...], forwarded: float
 ) -> None:
-    design = Explorer(BOARD, WORK, SMALL).cascade(lpu, (8, 8), forwarded)
-    best = brute_cascade(lpu, (8, 8), forwarded)
+    design = Explorer(BOARD, WORK, SMALL).cascade(lpu, (8, 8), forwarded, windows)
+    best = brute_cascade(lpu, (8, 8), forwarded, windows)
     assert (1 - BATCH_SLACK) * best <= design.images_per_s <= best * (1 + 1e-9)
     used = design.lpu.resources + design.hpu.resources + shared_resources(BOARD)
     assert used.fits_in(device_budget(BOARD))
@@ -129,6 +135,17 @@ def test_a_larger_device_is_never_slower() -> None:
         for lut in (40000, 90000)
     )
     assert large > small
+
+
+def test_reading_the_high_planes_only_is_faster_where_memory_binds() -> None:
+    work = (LayerWork("fc", "dense", 1, 1, 4096, 100, 4096, 100, 409600, True),)
+    explorer = Explorer(replace(BOARD, usable_gb_per_s=0.05), work, SMALL)
+    whole = explorer.cascade((4, 4), (8, 8), 0.0)
+    cut = explorer.cascade((4, 4), (8, 8), 0.0, (4,))
+    moved = [design.lpu.time.bytes_per_image for design in (whole, cut)]
+    assert moved[0] - moved[1] == 409600 * 4 / 8 / BATCHES[-1]
+    assert cut.images_per_s / whole.images_per_s == pytest.approx(moved[0] / moved[1])
+    assert cut.hpu.config.weight_windows == ()
 
 
 def test_a_device_too_small_says_what_is_short() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ def conv(rows: int = 100, depth: int = 27, columns: int = 16, groups: int = 1) -
     )  # fmt: skip
 
 
-def config(**changes: int) -> EngineConfig:
+def config(**changes: Any) -> EngineConfig:
     base = EngineConfig(
         t_r=32, t_p=9, t_c=8, dsp_pes=0, weight_bits=8, act_bits=8, acc_bits=32,
         stored_weight_bits=8, weight_depth=27, act_buffer_words=1000,
@@ -135,6 +136,25 @@ class TestTraffic:
     def test_lines_on_chip_read_inputs_once_a_column_tile(self) -> None:
         weights, inputs, outputs = 27 * 16 * 8, 2 * 300 * 4, 1600 * 4
         assert self.bits(1, 27, 100) == weights + inputs + outputs
+
+    def test_an_lpu_reads_the_high_planes_only(self) -> None:
+        work = (replace(conv(), name="a"), conv(columns=32))
+        lpu = config(weight_bits=4, act_bits=4)
+        whole = engine_time(lpu, work, ZC706, 1)
+        cut = engine_time(replace(lpu, weight_windows=(3, 5)), work, ZC706, 1)
+        saved = [a.bytes - b.bytes for a, b in zip(whole.layers, cut.layers, strict=True)]
+        assert saved == [27 * 16 * 3 // 8, 27 * 32 * 5 // 8]
+
+    @pytest.mark.parametrize("bits", [2, 3, 5, 8, 11])
+    def test_weights_of_any_width_pack(self, bits: int) -> None:
+        outer, inner = (
+            engine_time(config(stored_weight_bits=b), [conv()], ZC706, 1) for b in (bits, 16)
+        )
+        assert inner.layers[0].bytes - outer.layers[0].bytes == 27 * 16 * (16 - bits) // 8
+
+    def test_windows_are_of_all_layers(self) -> None:
+        with pytest.raises(ValueError, match="zip"):
+            engine_time(config(weight_windows=(3,)), [conv(), conv()], ZC706, 1)
 
 
 class TestResources:

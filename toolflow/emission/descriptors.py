@@ -3,6 +3,12 @@
 A descriptor is sixteen little-endian 32-bit words. ``FIELDS`` is the format's one definition:
 name, word, lowest bit, width; the header comment of the generated package lists it. A
 concatenation has one descriptor an input, each with the channel its data starts at.
+
+A layer's weights are two planes of ``weights.bin`` (``memory_images``): ``weight_offset`` is the
+first byte of the high one, whose digits have the stored wordlength less ``weight_low_bits``;
+``weight_low_offset`` that of the low one, whose digits have ``weight_low_bits``. Both units'
+descriptors have both, though the LPU reads the high plane only: its weights are the high digits,
+saturated.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from toolflow.emission.memory_images import ParameterImage
+from toolflow.emission.memory_images import ParameterImage, WeightImage
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
@@ -73,7 +79,7 @@ FIELDS = (
     Field("pad_right", 5, 24, 8),
     Field("weight_offset", 6, 0, 32),
     Field("bias_offset", 7, 0, 32),
-    Field("weight_window", 8, 0, 5),
+    Field("weight_low_bits", 8, 0, 5),
     Field("bias_window", 8, 8, 5),
     Field("shift", 8, 16, 8),
     Field("slope_shift", 8, 24, 8),
@@ -87,6 +93,7 @@ FIELDS = (
     Field("output", 13, 0, 16),
     Field("channel_offset", 13, 16, 16),
     Field("reciprocal_mantissa", 14, 0, 16),
+    Field("weight_low_offset", 15, 0, 32),
 )
 
 
@@ -148,7 +155,7 @@ def decode(data: bytes) -> dict[str, int]:
 
 
 def descriptor_image(
-    network: IntegerNetwork, weights: ParameterImage, biases: ParameterImage
+    network: IntegerNetwork, weights: WeightImage, biases: ParameterImage
 ) -> bytes:
     """Return ``descriptors_<unit>.bin``: all layers in execution order."""
     ids = {name: index for index, name in enumerate(network.network.shapes)}
@@ -163,7 +170,7 @@ def _descriptors(
     network: IntegerNetwork,
     layer: IntegerLayer,
     ids: Mapping[str, int],
-    weights: ParameterImage,
+    weights: WeightImage,
     biases: ParameterImage,
 ) -> Iterable[dict[str, int]]:
     spec, shapes = layer.layer, network.network.shapes
@@ -238,14 +245,13 @@ def _requantiser(requantiser: Requantiser) -> dict[str, int]:
     return values
 
 
-def _matmul(
-    layer: IntegerMatmul, weights: ParameterImage, biases: ParameterImage
-) -> dict[str, int]:
+def _matmul(layer: IntegerMatmul, weights: WeightImage, biases: ParameterImage) -> dict[str, int]:
     spec = layer.layer
     values = _requantiser(layer.requantiser) | {
-        "weight_offset": weights.offsets[spec.name],
+        "weight_offset": weights.high_offsets[spec.name],
+        "weight_low_offset": weights.low_offsets[spec.name],
+        "weight_low_bits": weights.low_bits[spec.name],
         "bias_offset": biases.offsets[spec.name],
-        "weight_window": layer.weight_window,
         "bias_window": layer.bias_window,
     }
     if isinstance(spec, Conv):

@@ -47,8 +47,8 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
     Raises:
         UserError: ``target`` cannot be written.
     """
-    network = accelerator.hpu.network
-    weights, biases = weight_image(network, accelerator.stored), bias_image(accelerator.stored)
+    weights = weight_image(accelerator.lpu, accelerator.stored)
+    biases = bias_image(accelerator.stored)
     descriptors = {
         "lpu": descriptor_image(accelerator.lpu, weights, biases),
         "hpu": descriptor_image(accelerator.hpu, weights, biases),

@@ -199,7 +199,8 @@ def compile_network(network: Network, stored: StoredParameters) -> IntegerNetwor
 
     Raises:
         UserError: an accumulator could overflow the widest one the hardware can be built with.
-        ValueError: the scheme needs a negative shift (the search never makes such a scheme).
+        ValueError: the scheme needs a negative shift, or a window that leaves no bit of a weight
+            (the search never makes such a scheme).
     """
     return _compiled(network, stored.scheme, stored, corrected=False)
 

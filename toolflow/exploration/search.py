@@ -39,6 +39,7 @@ from toolflow.hardware.workload import LayerWork
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Bits = tuple[int, int]
+Windows = tuple[int, ...]
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_SLACK = 0.01
@@ -160,11 +161,10 @@ class Explorer:
             np.array(values, np.int64).reshape([-1 if k == axis else 1 for k in range(5)])
             for axis, values in enumerate(sizes)
         )
-        self._times: dict[Bits, tuple[FloatArray, FloatArray]] = {}
-        self._spaces: dict[tuple[int, int, int], _Space] = {}
+        self._spaces: dict[tuple[int, int, int, Windows], _Space] = {}
         self._fronts: dict[tuple[int, int, int], _Front] = {}
         self._singles: dict[Bits, SingleDesign] = {}
-        self._cascades: dict[tuple[Bits, Bits, float], CascadeDesign] = {}
+        self._cascades: dict[tuple[Bits, Bits, float, Windows], CascadeDesign] = {}
 
     def single(self, weight_bits: int, act_bits: int) -> SingleDesign:
         """Return the fastest single-stage design, its weights stored at their own wordlength.
@@ -177,15 +177,20 @@ class Explorer:
             self._singles[key] = self._search_single(weight_bits, act_bits)
         return self._singles[key]
 
-    def cascade(self, lpu: Bits, hpu: Bits, forwarded_fraction: float) -> CascadeDesign:
+    def cascade(
+        self, lpu: Bits, hpu: Bits, forwarded_fraction: float, windows: Windows = ()
+    ) -> CascadeDesign:
         """Return the fastest cascade of an LPU and an HPU (weight bits, activation bits).
+
+        ``windows`` are the LPU's, one a layer: bits of a stored weight that it does not read. Left
+        out, it is taken to read whole weights.
 
         Raises:
             UserError: not even the smallest pair of engines fits the device.
         """
-        key = (lpu, hpu, forwarded_fraction)
+        key = (lpu, hpu, forwarded_fraction, windows)
         if key not in self._cascades:
-            self._cascades[key] = self._search_cascade(lpu, hpu, forwarded_fraction)
+            self._cascades[key] = self._search_cascade(*key)
         return self._cascades[key]
 
     # ------------------------------------------------------------------ search
@@ -209,11 +214,12 @@ class Explorer:
         rate = min(engine.images_per_s, self._bandwidth / engine.time.bytes_per_image)
         return SingleDesign(engine, rate, batch)
 
-    def _search_cascade(self, lpu: Bits, hpu: Bits, forwarded: float) -> CascadeDesign:
+    def _search_cascade(
+        self, lpu: Bits, hpu: Bits, forwarded: float, windows: Windows
+    ) -> CascadeDesign:
         stored = hpu[0]
-        low, high, front = (
-            self._space(*lpu, stored), self._space(*hpu, stored), self._front(*hpu, stored)
-        )  # fmt: skip
+        low, high = self._space(*lpu, stored, windows), self._space(*hpu, stored)
+        front = self._front(*hpu, stored)
         high_rates = (
             high.rate[front.space] / forwarded if forwarded else np.full(len(front.space), np.inf)
         )
@@ -237,7 +243,7 @@ class Explorer:
             raise self._too_small([(*lpu, stored), (*hpu, stored)])
         choice, dsp_pes, h, engines = pair
         configs = [
-            self._config(low.index[choice], dsp_pes, lpu, stored),
+            self._config(low.index[choice], dsp_pes, lpu, stored, windows),
             self._config(high.index[front.space[h]], int(front.dsp_pes[h]), hpu, stored),
         ]
         batch = self._smallest_batch(configs)
@@ -298,24 +304,22 @@ class Explorer:
     def _bandwidth(self) -> float:
         return 1e9 * self._device.usable_gb_per_s
 
-    def _grid_times(
-        self, weight_container: int, act_container: int
-    ) -> tuple[FloatArray, FloatArray]:
-        key = (weight_container, act_container)
-        if key not in self._times:
-            self._times[key] = grid_times(
-                self._work, self._device, BATCHES[-1], weight_container, act_container, self._axes
-            )
-        return self._times[key]
-
-    def _space(self, weight_bits: int, act_bits: int, stored: int) -> _Space:
-        key = (weight_bits, act_bits, stored)
+    def _space(self, weight_bits: int, act_bits: int, stored: int, windows: Windows = ()) -> _Space:
+        key = (weight_bits, act_bits, stored, windows)
         if key not in self._spaces:
             self._spaces[key] = self._make_space(*key)
         return self._spaces[key]
 
-    def _make_space(self, weight_bits: int, act_bits: int, stored: int) -> _Space:
-        seconds, moved = self._grid_times(storage_bits(stored), storage_bits(act_bits))
+    def _make_space(self, weight_bits: int, act_bits: int, stored: int, windows: Windows) -> _Space:
+        smallest = self._config(0, 0, (weight_bits, act_bits), stored, windows)
+        seconds, moved = grid_times(
+            self._work,
+            self._device,
+            BATCHES[-1],
+            smallest.read_bits(len(self._work)),
+            storage_bits(act_bits),
+            self._axes,
+        )
         counts = engine_counts(
             EngineShape(*self._axes),
             weight_bits,
@@ -390,7 +394,9 @@ class Explorer:
         chosen = np.array(kept, np.int64)
         return _Front(engines[chosen], dsp_pes.reshape(-1)[chosen], used[:, chosen])
 
-    def _config(self, index: int, dsp_pes: int, bits: Bits, stored: int) -> EngineConfig:
+    def _config(
+        self, index: int, dsp_pes: int, bits: Bits, stored: int, windows: Windows = ()
+    ) -> EngineConfig:
         places = np.unravel_index(int(index), tuple(axis.size for axis in self._axes))
         t_r, t_p, t_c, depth, words = (
             int(axis.reshape(-1)[place]) for axis, place in zip(self._axes, places, strict=True)
@@ -406,6 +412,7 @@ class Explorer:
             stored_weight_bits=stored,
             weight_depth=depth,
             act_buffer_words=words,
+            weight_windows=windows,
         )
 
     def _engine(self, config: EngineConfig, count: int, batch: int) -> Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,7 @@ def batch_bits(
     batch: int,
     tiles: tuple[Count, Count],
     buffers: tuple[Count, Count],
-    containers: tuple[int, int],
+    word_bits: tuple[int, int],
 ) -> NDArray[np.int64]:
     """Return the bits that a layer moves for a batch of images.
 
@@ -94,7 +94,7 @@ def batch_bits(
         batch: images.
         tiles: T_R and T_C.
         buffers: the deepest column tile of weights and the input words that stay on chip.
-        containers: bits of a stored weight and of an activation in memory.
+        word_bits: bits that are read of a weight, and of an activation's container in memory.
     """
     (t_r, t_c), (weight_depth, act_words) = tiles, buffers
     rows, images = (batch, batch) if layer.batched else (layer.rows, 1)
@@ -106,7 +106,7 @@ def batch_bits(
     inputs = np.where(np.greater_equal(act_words, words), words, again)
     buffered = np.greater_equal(weight_depth, layer.depth)
     reads = np.where(buffered, 1, ceil_div(rows, t_r))
-    weight, act = containers
+    weight, act = word_bits
     runs = 1 if layer.batched else batch
     image_first = runs * (reads * layer.weight_words * weight + inputs * act)
     once = np.where(buffered, 1, runs * reads)
@@ -116,15 +116,18 @@ def batch_bits(
 
 
 def engine_time(
-    config: EngineConfig, work: Iterable[LayerWork], device: Device, batch: int
+    config: EngineConfig, work: Sequence[LayerWork], device: Device, batch: int
 ) -> EngineTime:
     """Return an engine's time on a network, ``batch`` images at a time.
 
     Convolutions run image after image; a dense layer takes the batch as the rows of one product. A
-    layer takes the longer of its cycles and of its traffic, which is in storage containers
-    (2, 4, 8 or 16 bits a word), outputs written once.
+    layer takes the longer of its cycles and of its traffic. Weights are planes, read bit for bit;
+    activations lie in containers of 2, 4, 8 or 16 bits, and outputs are written once.
     """
-    layers = tuple(_layer_time(config, layer, device, batch) for layer in work)
+    layers = tuple(
+        _layer_time(config, layer, bits, device, batch)
+        for layer, bits in zip(work, config.read_bits(len(work)), strict=True)
+    )
     return EngineTime(
         layers=layers,
         cycles_per_image=sum(layer.cycles for layer in layers) / batch,
@@ -133,7 +136,9 @@ def engine_time(
     )
 
 
-def _layer_time(config: EngineConfig, layer: LayerWork, device: Device, batch: int) -> LayerTime:
+def _layer_time(
+    config: EngineConfig, layer: LayerWork, weight_bits: int, device: Device, batch: int
+) -> LayerTime:
     rows, runs = (batch, 1) if layer.batched else (layer.rows, batch)
     cycles = runs * matmul_cycles(
         rows, layer.depth, layer.columns, layer.groups, config.t_r, config.t_p, config.t_c
@@ -143,7 +148,7 @@ def _layer_time(config: EngineConfig, layer: LayerWork, device: Device, batch: i
         batch,
         (config.t_r, config.t_c),
         (config.weight_depth, config.act_buffer_words),
-        (storage_bits(config.stored_weight_bits), storage_bits(config.act_bits)),
+        (weight_bits, storage_bits(config.act_bits)),
     )
     moved = -(-int(bits) // 8)
     compute, memory = cycles / clock_hz(device), moved / bytes_per_second(device)
@@ -162,29 +167,28 @@ def bytes_per_second(device: Device) -> float:
 
 
 def grid_times(
-    work: Iterable[LayerWork],
+    work: Sequence[LayerWork],
     device: Device,
     batch: int,
-    weight_container: int,
+    weight_bits: Sequence[int],
     act_container: int,
     axes: tuple[NDArray[np.int64], ...],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return seconds and bytes per image for a grid of engines.
 
     ``axes`` are (T_R, T_P, T_C, weight depth, activation buffer), shaped to broadcast together;
-    containers are the stored words' widths in bits. Same model as ``engine_time``.
+    ``weight_bits`` are the bits read of a weight, one a layer, ``act_container`` those of a stored
+    activation. Same model as ``engine_time``.
     """
     t_r, t_p, t_c, depth, buffer = axes
     seconds = np.zeros(np.broadcast_shapes(*(axis.shape for axis in axes)))
     moved = np.zeros(seconds.shape)
-    for layer in work:
+    for layer, bits_a_weight in zip(work, weight_bits, strict=True):
         rows, runs = (batch, 1) if layer.batched else (layer.rows, batch)
         cycles = runs * np.asarray(
             cycles_of(rows, layer.depth, layer.columns, layer.groups, t_r, t_p, t_c)
         )
-        bits = batch_bits(
-            layer, batch, (t_r, t_c), (depth, buffer), (weight_container, act_container)
-        )
+        bits = batch_bits(layer, batch, (t_r, t_c), (depth, buffer), (bits_a_weight, act_container))
         layer_bytes = -(-bits // 8)
         compute, memory = cycles / clock_hz(device), layer_bytes / bytes_per_second(device)
         seconds += np.maximum(compute, memory) / batch

@@ -57,6 +57,9 @@ class EngineConfig:
             LPU, which cuts its weights from the HPU's.
         weight_depth: A column tile of weights stays on chip if the layer is at most this deep.
         act_buffer_words: Input activations that the engine holds on chip.
+        weight_windows: Per layer, how many bits of each stored weight an LPU leaves in memory: it
+            reads the high plane only. Empty where every layer's whole weights are read: by an HPU,
+            by a single stage, and, as the safe assumption, by an LPU of unknown windows.
     """
 
     t_r: int
@@ -69,6 +72,12 @@ class EngineConfig:
     stored_weight_bits: int
     weight_depth: int = 0
     act_buffer_words: int = 4096
+    weight_windows: tuple[int, ...] = ()
+
+    def read_bits(self, layers: int) -> tuple[int, ...]:
+        """Return how many bits of a weight are read from memory, for each of a network's layers."""
+        windows = self.weight_windows or (0,) * layers
+        return tuple(self.stored_weight_bits - window for window in windows)
 
 
 @dataclass(frozen=True)
@@ -214,7 +223,7 @@ def engine_counts(
       shifter (three levels of 4:1 multiplexers), clamp: about 6 LUTs an accumulator bit.
     * Weight buffer: two column tiles of up to ``weight_depth`` (at least two weight tiles);
       activation buffer: ``act_buffer_words``; both deliver ``T_P`` words a cycle.
-    * Weight window, where stored weights are wider: 3 LUTs a stored bit of the memory port.
+    * Weight window, where stored weights are wider: 3 LUTs a bit of the memory port, to saturate.
     """
     t_r, t_p, t_c, weight_depth, act_words = shape
     macc = macc_cost(weight_bits, act_bits, LUTRAM_ROWS, device)

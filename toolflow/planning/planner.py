@@ -221,7 +221,7 @@ class Planner:
             self._progress(f"LPU: screening {precision}")
             candidate = self._runner.screen(precision, stored)
             setting = tune(self._runner.outcomes(candidate, hpu), self._tolerance)
-            design = self._cascade(precision, hpu.precision, setting.forwarded / candidate.images)
+            design = self._cascade(candidate, hpu, setting.forwarded / candidate.images)
             screened.append(_screened("lpu", candidate, setting, design.images_per_s))
         return screened
 
@@ -236,15 +236,19 @@ class Planner:
             outcomes = self._runner.outcomes(candidate, own_hpu)
             setting = tune(outcomes, self._tolerance)
             forwarded = setting.forwarded / candidate.images
-            design = self._cascade(precision, hpu.precision, forwarded)
+            design = self._cascade(candidate, hpu, forwarded)
             options.append(
                 Finalist(candidate, own_hpu, words, statistics, outcomes, setting, design)
             )
         return min(options, key=lambda finalist: finalist.setting.forwarded)
 
-    def _cascade(self, lpu: Precision, hpu: Precision, forwarded: float) -> CascadeDesign:
+    def _cascade(self, lpu: Candidate, hpu: Candidate, forwarded: float) -> CascadeDesign:
+        low, high = lpu.precision, hpu.precision
         return self._explorer.cascade(
-            (lpu.weight_bits, lpu.act_bits), (hpu.weight_bits, hpu.act_bits), forwarded
+            (low.weight_bits, low.act_bits),
+            (high.weight_bits, high.act_bits),
+            forwarded,
+            tuple(layer.weight_window for layer in lpu.network.matmuls),
         )
 
     # ------------------------------------------------------------------ baseline
@@ -312,7 +316,7 @@ class Planner:
         for finalist in finalists:
             setting = tune(finalist.outcomes, tolerance)
             forwarded = setting.forwarded / finalist.outcomes.images
-            design = self._cascade(finalist.candidate.precision, hpu.precision, forwarded)
+            design = self._cascade(finalist.candidate, hpu, forwarded)
             options.append((design.images_per_s, forwarded))
         rate, forwarded = max(options)
         baseline = self._baseline(hpu, tolerance, refine=False)

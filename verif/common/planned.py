@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,28 @@ from numpy.typing import NDArray
 
 from toolflow.emission.descriptors import WORDS, Op, decode
 from toolflow.emission.files import GOLDEN_FILE
-from toolflow.emission.memory_images import unpack_words
-from toolflow.fixedpoint import storage_bits
+from toolflow.emission.memory_images import BLOCK_WORDS, unpack_words
+from toolflow.fixedpoint import BIAS_BITS
 from toolflow.plan import Plan, read_plan
 
 IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """A layer's stored weights as they lie in memory.
+
+    Attributes:
+        high, low: the planes' bytes, whole blocks.
+        high_bits, low_bits: their digits' widths.
+        shape: groups, columns of a group, depth.
+    """
+
+    high: bytes
+    low: bytes
+    high_bits: int
+    low_bits: int
+    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +44,8 @@ class LayerJob:
     Attributes:
         descriptor: the layer's descriptor fields.
         acts: rows x depth, the unit's activations (zero padding made).
-        weights: depth x columns, the stored words.
+        planes: the layer's weights; the same object for all groups of a layer.
+        group: which of the layer's groups.
         biases: columns, the stored words.
         outputs: rows x columns, what the emulator says.
     """
@@ -34,7 +53,8 @@ class LayerJob:
     name: str
     descriptor: dict[str, int]
     acts: IntArray
-    weights: IntArray
+    planes: Planes
+    group: int
     biases: IntArray
     outputs: IntArray
 
@@ -79,16 +99,28 @@ def _jobs(
         depth = x.size
         columns = [_channel_last_vector(d, tensors, x)[None]]
         results = y[None]
-    bits = storage_bits(plan.hpu.weight_bits)
-    raw = (folder / "weights.bin").read_bytes()[d["weight_offset"] :]
-    weights = unpack_words(raw[: -(-out_channels * depth * bits // 8)], bits, out_channels * depth)
-    shaped = weights.reshape(groups, out_channels // groups, depth)
-    bias_bytes = (folder / "biases.bin").read_bytes()[d["bias_offset"] :]
-    biases = np.frombuffer(bias_bytes, "<i4", out_channels).astype(np.int64)
     width = out_channels // groups
+    planes = _planes(folder, plan.hpu.weight_bits, d, (groups, width, depth))
+    bias_bytes = (folder / "biases.bin").read_bytes()[d["bias_offset"] :]
+    biases = unpack_words(bias_bytes, BIAS_BITS, out_channels)
     for group in range(groups):
         part = slice(group * width, (group + 1) * width)
-        yield LayerJob(name, d, columns[group], shaped[group].T, biases[part], results[:, part])
+        yield LayerJob(name, d, columns[group], planes, group, biases[part], results[:, part])
+
+
+def _planes(
+    folder: Path, stored_bits: int, d: dict[str, int], shape: tuple[int, int, int]
+) -> Planes:
+    data = (folder / "weights.bin").read_bytes()
+    low_bits = d["weight_low_bits"]
+    high_bits = stored_bits - low_bits
+    blocks = -(-prod(shape) // BLOCK_WORDS)
+
+    def plane(offset: int, bits: int) -> bytes:
+        return data[offset : offset + blocks * bits * BLOCK_WORDS // 8]
+
+    high, low = plane(d["weight_offset"], high_bits), plane(d["weight_low_offset"], low_bits)
+    return Planes(high, low, high_bits, low_bits, shape)
 
 
 def _im2col(x: IntArray, d: dict[str, int]) -> list[IntArray]:

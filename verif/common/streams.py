@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from cocotb.clock import Clock
-from cocotb.handle import LogicArrayObject, LogicObject
+from cocotb.handle import LogicArrayObject, LogicObject, PackedObject
 from cocotb.triggers import ReadOnly, RisingEdge
+
+Signal = LogicObject | LogicArrayObject | PackedObject[Any]
+"""A port of one bit, of several bits, or a packed array of more dimensions or structures."""
 
 Beat = Mapping[str, int]
 """The payload of one transfer: signal name to value."""
@@ -84,7 +87,7 @@ class StreamDriver:
         self,
         valid: LogicObject,
         ready: LogicObject,
-        payload: Mapping[str, LogicObject | LogicArrayObject],
+        payload: Mapping[str, Signal],
         rng: random.Random,
         stall: Stall = never,
     ) -> None:
@@ -160,7 +163,7 @@ class StreamMonitor:
         self,
         valid: LogicObject,
         ready: LogicObject,
-        payload: Mapping[str, LogicObject | LogicArrayObject],
+        payload: Mapping[str, Signal],
         on_beat: Callable[[dict[str, int]], None],
         stall: Stall = never,
     ) -> None:
@@ -262,13 +265,13 @@ class Testbench:
             raise AssertionError(f"not done after {limit} cycles")
 
 
-def width_of(signal: LogicObject | LogicArrayObject) -> int:
-    """Return a signal's width in bits."""
-    return len(signal) if isinstance(signal, LogicArrayObject) else 1
+def width_of(signal: Signal) -> int:
+    """Return a signal's width in bits, packed arrays of more dimensions included."""
+    return 1 if isinstance(signal, LogicObject) else len(signal)
 
 
-def int_of(signal: LogicObject | LogicArrayObject) -> int:
+def int_of(signal: Signal) -> int:
     """Return a signal's value as an unsigned integer."""
-    if isinstance(signal, LogicArrayObject):
-        return int(signal.value.to_unsigned())
-    return int(signal.value)
+    if isinstance(signal, LogicObject):
+        return int(signal.value)
+    return int(signal.value.to_unsigned())

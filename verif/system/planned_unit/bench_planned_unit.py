@@ -1,13 +1,16 @@
 """Whole layers of a planned network through one unit of the planned size, word by word.
 
 All data come from the plan's folder, as an integrator finds them: weights and biases from the
-memory images, settings from the unit's descriptors, activations from the golden vectors.
+memory images, settings from the unit's descriptors, activations from the golden vectors. A layer's
+weights go through the unit's reader of planes first, then, tile by tile, through its MM unit.
 """
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,17 @@ import cocotb
 import numpy as np
 
 from toolflow.emission.descriptors import Op
+from toolflow.emission.memory_images import BLOCK_WORDS
 from toolflow.plan import EngineRecord, Plan, read_plan
 from verif.common.packing import pack, unpack
-from verif.common.planned import LayerJob, jobs_of
+from verif.common.planned import IntArray, LayerJob, Planes, jobs_of
 from verif.common.scoreboard import Scoreboard
 from verif.common.streams import StreamDriver, StreamMonitor, Testbench, stall_patterns
 from verif.common.tiling import Tiling, chunks, streams
 
 LOGIT_BITS = 16
 BIAS_BITS = 32
+BEAT_BYTES = 8
 
 
 class PlannedUnit:
@@ -32,7 +37,8 @@ class PlannedUnit:
     def __init__(self, dut: Any, plan: Plan, unit: str) -> None:
         engine: EngineRecord = getattr(plan.design, unit)
         self.tiling = Tiling(engine.t_r, engine.t_p, engine.t_c)
-        self.stored_bits = plan.hpu.weight_bits
+        self.reads_low = unit == "hpu"
+        self.weight_bits = getattr(plan, unit).weight_bits
         self.act_bits = getattr(plan, unit).act_bits
         self.dut = dut
         self.board: Scoreboard[tuple[int, ...]] = Scoreboard("activations")
@@ -42,6 +48,23 @@ class PlannedUnit:
         def stall() -> Any:
             return patterns[rng.choice(sorted(patterns))]
 
+        self.high, self.low = (
+            StreamDriver(
+                getattr(dut, f"{plane}_valid_i"),
+                getattr(dut, f"{plane}_ready_o"),
+                {"data": getattr(dut, f"{plane}_data_i")},
+                rng,
+                stall(),
+            )
+            for plane in ("high", "low")
+        )
+        self.words = StreamMonitor(
+            dut.words_valid_o,
+            dut.words_ready_i,
+            {"data": dut.words_data_o},
+            lambda beat: self._blocks.append(beat["data"]),
+            stall(),
+        )
         self.weight = StreamDriver(
             dut.weight_valid_i, dut.weight_ready_o, {"data": dut.weight_data_i}, rng, stall()
         )
@@ -65,14 +88,36 @@ class PlannedUnit:
             dut.out_valid_o, dut.out_ready_i, {"data": dut.out_data_o}, self._observe
         )
         self.out.stall = stall()
-        self.testbench = Testbench(dut, [self.weight, self.bias, self.act, self.out])
+        self.testbench = Testbench(
+            dut, [self.high, self.low, self.words, self.weight, self.bias, self.act, self.out]
+        )
+        self._blocks: list[int] = []
         self._signed_words = True
         self._widths: list[int] = []
 
-    async def run(self, job: LayerJob, planted_error: int = 0) -> int:
-        """Run one group of a layer and compare all its outputs; return the words compared."""
+    async def read(self, planes: Planes) -> IntArray:
+        """Read a layer's planes; return the unit's weights (groups, columns, depth)."""
+        self.dut.high_bits_i.value = planes.high_bits
+        self.dut.low_bits_i.value = planes.low_bits if self.reads_low else 0
+        self.high.send(_beats(planes.high))
+        if self.reads_low:
+            self.low.send(_beats(planes.low))
+        self._blocks.clear()
+        count = prod(planes.shape)
+        blocks = -(-count // BLOCK_WORDS)
+        beats = (len(planes.high) + len(planes.low)) // BEAT_BYTES
+        await self.testbench.run_until(lambda: len(self._blocks) == blocks, 500 + 40 * beats)
+        assert self.high.idle
+        assert self.low.idle
+        words = unpack(self._blocks, self.weight_bits, BLOCK_WORDS, signed=True)
+        return words.reshape(-1)[:count].reshape(planes.shape)
+
+    async def run(self, job: LayerJob, weights: IntArray, planted_error: int = 0) -> int:
+        """Run one group of a layer and compare all its outputs; return the words compared.
+
+        ``weights`` is (columns, depth), as the unit reads them.
+        """
         dut, d = self.dut, job.descriptor
-        dut.weight_window_i.value = d["weight_window"]
         dut.bias_window_i.value = d["bias_window"]
         dut.shift_i.value = d["shift"]
         dut.low_i.value = d["low"]
@@ -81,10 +126,10 @@ class PlannedUnit:
         dut.slope_mantissa_i.value = d["slope_mantissa"]
         dut.slope_shift_i.value = d["slope_shift"]
         self._signed_words = d["low"] < 0
-        columns = list(chunks(job.weights.shape[1], self.tiling.t_c))
+        columns = list(chunks(len(weights), self.tiling.t_c))
         rows = list(chunks(job.acts.shape[0], self.tiling.t_r))
-        cut = streams(job.acts, job.weights, self.tiling)
-        self.weight.send({"data": w} for w in pack(cut.weights, self.stored_bits))
+        cut = streams(job.acts, weights.T, self.tiling)
+        self.weight.send({"data": w} for w in pack(cut.weights, self.weight_bits))
         self.act.send(
             {
                 "data": word,
@@ -122,6 +167,11 @@ class PlannedUnit:
         self.board.observe(tuple(row[: self._widths.pop(0)].tolist()))
 
 
+def _beats(data: bytes) -> Iterator[dict[str, int]]:
+    for start in range(0, len(data), BEAT_BYTES):
+        yield {"data": int.from_bytes(data[start : start + BEAT_BYTES], "little")}
+
+
 @cocotb.test(timeout_time=2, timeout_unit="sec")
 async def whole_layers(dut: Any) -> None:
     """The chosen layers of the planned network, every output word, under random stalls."""
@@ -133,7 +183,9 @@ async def whole_layers(dut: Any) -> None:
     kinds = set()
     compared = 0
     for job in jobs_of(folder, name, os.environ["PLAN_LAYERS"].split(",")):
-        compared += await unit.run(job, planted)
+        if job.group == 0:
+            weights = await unit.read(job.planes)
+        compared += await unit.run(job, weights[job.group], planted)
         kinds.add(job.descriptor["op"])
     assert kinds == {int(Op.CONV), int(Op.DENSE)}, "a convolution and a dense layer must run"
     dut._log.info("%d words equal", compared)

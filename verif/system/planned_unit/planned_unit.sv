@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One unit of a planned cascade, as far as its blocks go: stored weights and biases through the
-// window, the MM unit, the requantiser. Sizes come from the plan's generated package.
+// One unit of a planned cascade, as far as its blocks go: stored weights from their planes, biases
+// through the window, the MM unit, the requantiser. Sizes come from the plan's generated package.
 //
-// Bench top: streams as of mm_unit, weight_truncate and requantise; a bias beat goes with every row
-// of accumulators. Layer settings are static while a layer runs.
+// Bench top: streams as of weight_planes, mm_unit, weight_truncate and requantise. The bench is the
+// weight buffer: it takes blocks of the unit's weights from `words` and gives tiles to `weight`. A
+// bias beat goes with every row of accumulators. Layer settings are static while a layer runs.
 
 module planned_unit
   import cascade_pkg::*;
@@ -18,12 +19,15 @@ module planned_unit
     localparam int unsigned WeightBits = Lpu ? LPU_WEIGHT_BITS : HPU_WEIGHT_BITS,
     localparam int unsigned ActBits    = Lpu ? LPU_ACT_BITS : HPU_ACT_BITS,
     localparam int unsigned AccBits    = Lpu ? LPU_ACC_BITS : HPU_ACC_BITS,
-    localparam int unsigned StoredBits = HPU_WEIGHT_BITS
+    localparam int unsigned StoredBits = HPU_WEIGHT_BITS,
+    localparam int unsigned BeatBits   = 64,
+    localparam int unsigned CountBits  = $clog2(StoredBits + 1)
 ) (
     input logic clk_i,
     input logic rst_ni,
 
-    input shift_t                       weight_window_i,
+    input logic [CountBits-1:0]         high_bits_i,
+    input logic [CountBits-1:0]         low_bits_i,
     input shift_t                       bias_window_i,
     input shift_t                       shift_i,
     input logic signed [LOGIT_BITS:0]   low_i,
@@ -32,9 +36,20 @@ module planned_unit
     input logic [LEAKY_SLOPE_BITS-1:0]  slope_mantissa_i,
     input shift_t                       slope_shift_i,
 
+    input  logic                high_valid_i,
+    output logic                high_ready_o,
+    input  logic [BeatBits-1:0] high_data_i,
+    input  logic                low_valid_i,
+    output logic                low_ready_o,
+    input  logic [BeatBits-1:0] low_data_i,
+
+    output logic                                    words_valid_o,
+    input  logic                                    words_ready_i,
+    output logic [WEIGHT_BLOCK-1:0][WeightBits-1:0] words_data_o,
+
     input  logic                          weight_valid_i,
     output logic                          weight_ready_o,
-    input  logic [TP-1:0][StoredBits-1:0] weight_data_i,
+    input  logic [TP-1:0][WeightBits-1:0] weight_data_i,
 
     input  logic                         bias_valid_i,
     output logic                         bias_ready_o,
@@ -53,21 +68,32 @@ module planned_unit
     output logic [TC-1:0][LOGIT_BITS-1:0] out_data_o
 );
 
-  logic                          cut_valid, cut_ready;
-  logic [TP-1:0][WeightBits-1:0] cut_data;
-  logic                          bias_valid, bias_ready;
-  logic [TC-1:0][BIAS_BITS-1:0]  bias_data;
-  logic                          acc_valid, acc_ready;
-  logic [TC-1:0][AccBits-1:0]    acc_data;
-  logic                          joined_ready;
+  logic                                    block_valid, block_ready;
+  logic [WEIGHT_BLOCK-1:0][StoredBits-1:0] block_data;
+  logic                                    bias_valid, bias_ready;
+  logic [TC-1:0][BIAS_BITS-1:0]            bias_data;
+  logic                                    acc_valid, acc_ready;
+  logic [TC-1:0][AccBits-1:0]              acc_data;
+  logic                                    joined_ready;
 
-  weight_truncate #(
-      .Lanes(TP), .InBits(StoredBits), .OutBits(WeightBits)
-  ) u_weight_window (
+  weight_planes #(
+      .BeatBits, .MaxBits(StoredBits), .Join(!Lpu)
+  ) u_planes (
       .clk_i, .rst_ni,
-      .shift_i(weight_window_i), .unsigned_i(1'b0),
-      .in_valid_i(weight_valid_i), .in_ready_o(weight_ready_o), .in_words_i(weight_data_i),
-      .out_valid_o(cut_valid), .out_ready_i(cut_ready), .out_words_o(cut_data)
+      .high_bits_i, .low_bits_i,
+      .high_valid_i, .high_ready_o, .high_data_i,
+      .low_valid_i, .low_ready_o, .low_data_i,
+      .out_valid_o(block_valid), .out_ready_i(block_ready), .out_words_o(block_data)
+  );
+
+  // High digits are rounded: what is left of the window is the saturation.
+  weight_truncate #(
+      .Lanes(WEIGHT_BLOCK), .InBits(StoredBits), .OutBits(WeightBits)
+  ) u_weight_saturation (
+      .clk_i, .rst_ni,
+      .shift_i('0), .unsigned_i(1'b0),
+      .in_valid_i(block_valid), .in_ready_o(block_ready), .in_words_i(block_data),
+      .out_valid_o(words_valid_o), .out_ready_i(words_ready_i), .out_words_o(words_data_o)
   );
 
   weight_truncate #(
@@ -83,7 +109,7 @@ module planned_unit
       .TR, .TP, .TC, .WeightBits, .ActBits, .AccBits, .DspPes
   ) u_mm_unit (
       .clk_i, .rst_ni,
-      .weight_valid_i(cut_valid), .weight_ready_o(cut_ready), .weight_data_i(cut_data),
+      .weight_valid_i, .weight_ready_o, .weight_data_i,
       .act_valid_i, .act_ready_o, .act_data_i,
       .act_first_i, .act_last_i, .act_tile_last_i, .act_signed_i,
       .out_valid_o(acc_valid), .out_ready_i(acc_ready), .out_data_o(acc_data)

@@ -17,4 +17,4 @@ def test_fifo(width: int, depth: int, seed: int) -> None:
         "verif.unit.fifo.bench_fifo",
         seed=seed,
     )
-    assert passed == 4
+    assert passed == 5

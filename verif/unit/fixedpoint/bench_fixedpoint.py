@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import cocotb
+import pytest
 from cocotb.triggers import Timer
 
 from toolflow import fixedpoint
@@ -30,6 +32,28 @@ def signed(signal: Any) -> int:
     return int(signal.value.to_signed())
 
 
+async def compare_shifts(dut: Any, cases: list[tuple[int, int]], expected: list[int]) -> None:
+    """Compare ``round_shift`` of all (value, shift) with what is expected."""
+    for (value, shift), want in zip(cases, expected, strict=True):
+        dut.value_i.value = value
+        dut.shift_i.value = shift
+        await Timer(1, "ns")
+        assert signed(dut.shifted_o) == want, f"round_shift({value}, {shift})"
+
+
+async def compare_windows(
+    dut: Any, words: Sequence[int], bits: int, shift: int, expected: list[int]
+) -> None:
+    """Compare the windows of all words with what is expected."""
+    dut.bits_i.value = bits
+    dut.is_signed_i.value = 1
+    dut.shift_i.value = shift
+    for word, want in zip(words, expected, strict=True):
+        dut.value_i.value = word
+        await Timer(1, "ns")
+        assert signed(dut.window_o) == want, f"window({word}, {shift}, {bits})"
+
+
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def round_shift(dut: Any) -> None:
     """Every corner value at every shift, and random values."""
@@ -40,11 +64,7 @@ async def round_shift(dut: Any) -> None:
     cases += [(-value, shift) for value, shift in cases[-2000:]]
     expected = fixedpoint.round_shift([v for v, _ in cases], [s for _, s in cases])
     assert (wrap(expected, WIDE_BITS) == expected).all()  # rounding stays in the wordlength
-    for (value, shift), want in zip(cases, expected.tolist(), strict=True):
-        dut.value_i.value = value
-        dut.shift_i.value = shift
-        await Timer(1, "ns")
-        assert signed(dut.shifted_o) == want, f"round_shift({value}, {shift})"
+    await compare_shifts(dut, cases, expected.tolist())
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
@@ -81,10 +101,18 @@ async def window(dut: Any) -> None:
         for shift in range(0, 10):
             fmt = fixedpoint.Format(bits, 0)
             expected = fixedpoint.window(list(words), shift, fmt.low, fmt.high).tolist()
-            dut.bits_i.value = bits
-            dut.is_signed_i.value = 1
-            dut.shift_i.value = shift
-            for word, want in zip(words, expected, strict=True):
-                dut.value_i.value = word
-                await Timer(1, "ns")
-                assert signed(dut.window_o) == want, f"window({word}, {shift}, {bits})"
+            await compare_windows(dut, words, bits, shift, expected)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def planted_errors_are_found(dut: Any) -> None:
+    """One expected value that is off by one must fail the comparison, and be named."""
+    values = list(range(-128, 128))
+    shifted = fixedpoint.round_shift(values, 3).tolist()
+    shifted[100] += 1
+    with pytest.raises(AssertionError, match=r"round_shift\(-28, 3\)"):
+        await compare_shifts(dut, [(value, 3) for value in values], shifted)
+    windows = fixedpoint.window(values, 3, -8, 7).tolist()
+    windows[200] -= 1
+    with pytest.raises(AssertionError, match=r"window\(72, 3, 4\)"):
+        await compare_windows(dut, values, 4, 3, windows)

@@ -14,4 +14,4 @@ def test_fixedpoint() -> None:
         "verif.unit.fixedpoint.bench_fixedpoint",
         seed=1,
     )
-    assert passed == 3
+    assert passed == 4

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cocotb
+import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
@@ -59,9 +60,11 @@ def word(rng: random.Random, bits: int) -> int:
     return rng.choice((low, high, 0, -1, rng.randint(low, high), rng.randint(low, high)))
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
-async def every_cycle(dut: Any) -> None:
-    """Random controls and corner operands: the outputs equal the model's in every cycle."""
+async def compare(dut: Any, cycles: int, planted_at: int | None = None) -> int:
+    """Compare the outputs with the model's in every cycle; return the number of comparisons.
+
+    In cycle ``planted_at`` one bit of the expected sum is flipped.
+    """
     rng = random.Random(cocotb.RANDOM_SEED)
     weight_bits = int(dut.WeightBits.value)
     act_bits = int(dut.ActBits.value)
@@ -69,7 +72,7 @@ async def every_cycle(dut: Any) -> None:
     board: Scoreboard[tuple[int, int]] = Scoreboard("sum and weight")
     state = State()
     Clock(dut.clk_i, 10, "ns", impl="gpi").start(start_high=False)
-    for cycle in range(CYCLES):
+    for cycle in range(cycles):
         flushing = cycle < FLUSH
         inputs = Inputs(
             en=int(flushing or rng.random() < 0.8),
@@ -87,9 +90,23 @@ async def every_cycle(dut: Any) -> None:
         dut.sum_i.value = inputs.sum
         await ReadOnly()
         if not flushing:
-            board.expect([(int(wrap(state.sum, sum_bits)), state.loading)])
+            flipped = 1 << rng.randrange(sum_bits) if cycle == planted_at else 0
+            board.expect([(int(wrap(state.sum ^ flipped, sum_bits)), state.loading)])
             board.observe((dut.sum_o.value.to_signed(), dut.weight_o.value.to_signed()))
         await RisingEdge(dut.clk_i)
         state = state.after(inputs)
     board.finish()
-    assert board.compared == CYCLES - FLUSH
+    return board.compared
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def every_cycle(dut: Any) -> None:
+    """Random controls and corner operands: the outputs equal the model's in every cycle."""
+    assert await compare(dut, CYCLES) == CYCLES - FLUSH
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def planted_error_is_found(dut: Any) -> None:
+    """One flipped bit in one expected sum must fail the comparison."""
+    with pytest.raises(AssertionError, match="sum and weight: item 94 is"):
+        await compare(dut, 200, planted_at=FLUSH + 94)

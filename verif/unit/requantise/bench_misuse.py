@@ -18,5 +18,5 @@ async def illegal_bounds(dut: Any) -> None:
     bench = Bench(dut)
     await bench.testbench.start()
     low, high = json.loads(os.environ["BOUNDS"])
-    bench.drive(replace(bench.random_beat(), low=low, high=high))
+    bench.drive(replace(bench.random_item(), low=low, high=high))
     await bench.testbench.run(50)

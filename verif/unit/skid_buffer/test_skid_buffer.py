@@ -17,4 +17,4 @@ def test_skid_buffer(width: int, seed: int) -> None:
         "verif.unit.skid_buffer.bench_skid_buffer",
         seed=seed,
     )
-    assert passed == 4
+    assert passed == 5

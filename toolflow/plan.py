@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from toolflow.confidence.decision import CeuParameters
 from toolflow.errors import UserError
 from toolflow.fixedpoint import Format
-from toolflow.quantisation.scheme import Precision, Scheme
+from toolflow.quantisation.scheme import Precision, Scheme, WeightFormat
 
 SCHEMA_VERSION = 1
 PLAN_FILE = "plan.json"
@@ -65,7 +65,11 @@ class UnitRecord:
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """A layer's fraction lengths (null where it has no weights) and its window."""
+    """A layer's fraction lengths (null where it has no weights) and its window.
+
+    ``f_weight_*`` are those of the coarsest output channel, ``channel_steps`` how many fraction
+    bits each channel has more than that, in both units.
+    """
 
     name: str
     op: str
@@ -75,22 +79,24 @@ class LayerRecord:
     f_act_lpu: int
     window_shift: int | None
     bias_shift: int | None
+    channel_steps: tuple[int, ...] | None
     act_signed: bool
     macs: int
 
 
 @dataclass(frozen=True)
 class FormatRecord:
-    """A fixed-point format."""
+    """A fixed-point format; ``zero`` is the word that stands for 0.0 in an unsigned one."""
 
     bits: int
     frac: int
     signed: bool
+    zero: int
 
     @property
     def format(self) -> Format:
         """As the type that quantises."""
-        return Format(self.bits, self.frac, self.signed)
+        return Format(self.bits, self.frac, self.signed, self.zero)
 
 
 @dataclass(frozen=True)
@@ -271,9 +277,12 @@ class Plan:
         record: UnitRecord = getattr(self, unit)
         tensors = {tensor.name: getattr(tensor, unit).format for tensor in self.tensors}
         weights = {
-            layer.name: Format(record.weight_bits, frac)
+            layer.name: WeightFormat(
+                record.weight_bits,
+                tuple(getattr(layer, f"f_weight_{unit}") + step for step in layer.channel_steps),
+            )
             for layer in self.layers
-            if (frac := getattr(layer, f"f_weight_{unit}")) is not None
+            if layer.channel_steps is not None
         }
         return Scheme(
             Precision(record.weight_bits, record.act_bits),

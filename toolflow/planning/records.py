@@ -176,6 +176,7 @@ def _layers(hpu: Candidate, lpu: Candidate) -> tuple[LayerRecord, ...]:
                 f_act_lpu=lpu.scheme.tensors[spec.output].frac,
                 window_shift=layer.weight_window if isinstance(layer, IntegerMatmul) else None,
                 bias_shift=layer.bias_window if isinstance(layer, IntegerMatmul) else None,
+                channel_steps=lpu.scheme.weights[spec.name].steps if weighted else None,
                 act_signed=lpu.scheme.tensors[spec.output].signed,
                 macs=spec.matmul.macs if isinstance(spec, WeightLayer) else 0,
             )
@@ -184,7 +185,7 @@ def _layers(hpu: Candidate, lpu: Candidate) -> tuple[LayerRecord, ...]:
 
 
 def _format(fmt: Format) -> FormatRecord:
-    return FormatRecord(fmt.bits, fmt.frac, fmt.signed)
+    return FormatRecord(fmt.bits, fmt.frac, fmt.signed, fmt.zero)
 
 
 def _engine(engine: Engine) -> EngineRecord:

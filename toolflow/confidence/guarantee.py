@@ -39,7 +39,7 @@ standard deviation apart."""
 TOLERANCE_STEP = 1e-6
 """Bounds are rounded up by at most this."""
 
-MOST_SAMPLES = 10**7
+MOST_SAMPLES = 10**5
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ the p-value (Berger and Boos 1994), which keeps it valid.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, floor, sqrt
 
 import numpy as np
@@ -77,6 +78,7 @@ def meets(outcomes: PairedOutcomes, tolerance: float, confidence: float) -> bool
     return p_value(outcomes, tolerance, confidence) <= 1 - confidence
 
 
+@lru_cache(maxsize=4096)
 def error_bound(outcomes: PairedOutcomes, confidence: float = DEFAULT_CONFIDENCE) -> float:
     """Return the upper bound of the added error, 0..1: the least tolerance that is met.
 

@@ -81,6 +81,10 @@ class ToleranceProtocol(Protocol):
     def tolerance(self) -> float:
         """Allowed rise of the error over the HPU's, 0..1."""
 
+    @property
+    def confidence(self) -> float:
+        """Of the bounds of added errors."""
+
     def at(self, tolerance: float) -> Self:
         """Return the same protocol at another tolerance."""
 
@@ -96,6 +100,9 @@ class ToleranceProtocol(Protocol):
     def judge(self, outcomes: Outcomes, setting: Setting) -> AddedError:
         """Return what is known of the error that the settled cascade adds."""
 
+    def compare(self, correct: BoolArray, reference: BoolArray) -> PairedOutcomes:
+        """Return what a single stage loses and gains on the images that judge."""
+
     def excess(self, correct: BoolArray, reference: BoolArray) -> float:
         """Return by how much a single stage misses the tolerance, 0 or less where it meets it."""
 
@@ -105,10 +112,11 @@ class Estimated:
     """The added error on the evaluation images meets the tolerance."""
 
     tolerance: float
+    confidence: float = DEFAULT_CONFIDENCE
 
     def at(self, tolerance: float) -> Estimated:
         """See ``ToleranceProtocol``."""
-        return Estimated(tolerance)
+        return replace(self, tolerance=tolerance)
 
     def choosing(self, images: int) -> int:
         """See ``ToleranceProtocol``."""
@@ -126,18 +134,22 @@ class Estimated:
         """See ``ToleranceProtocol``; the bound does not hold, unless all images are forwarded."""
         counts = _counts(outcomes, setting)
         alone = setting.threshold == FORWARD_ALL
-        bound = 0.0 if alone else error_bound(counts, DEFAULT_CONFIDENCE)
+        bound = 0.0 if alone else error_bound(counts, self.confidence)
         return AddedError(
             counts=counts,
             estimate=counts.added_error,
             bound=bound,
-            confidence=DEFAULT_CONFIDENCE,
+            confidence=self.confidence,
             holds=alone,
             samples_needed=None
             if bound <= self.tolerance
-            else samples_needed(counts, self.tolerance, DEFAULT_CONFIDENCE),
-            samples_least=least_samples(self.tolerance, DEFAULT_CONFIDENCE),
+            else samples_needed(counts, self.tolerance, self.confidence),
+            samples_least=least_samples(self.tolerance, self.confidence),
         )
+
+    def compare(self, correct: BoolArray, reference: BoolArray) -> PairedOutcomes:
+        """See ``ToleranceProtocol``."""
+        return paired_outcomes(correct, reference)
 
     def excess(self, correct: BoolArray, reference: BoolArray) -> float:
         """See ``ToleranceProtocol``."""
@@ -216,15 +228,18 @@ class Guaranteed:
             samples_least=None if least is None else with_choosing(least),
         )
 
+    def compare(self, correct: BoolArray, reference: BoolArray) -> PairedOutcomes:
+        """See ``ToleranceProtocol``."""
+        judging = slice(choosing_images(self.images), None)
+        return paired_outcomes(correct[judging], reference[judging])
+
     def excess(self, correct: BoolArray, reference: BoolArray) -> float:
         """See ``ToleranceProtocol``.
 
         Single stages are tested one after another without a correction for their number, which
         favours them.
         """
-        judging = slice(choosing_images(self.images), None)
-        counts = paired_outcomes(correct[judging], reference[judging])
-        return error_bound(counts, self.confidence) - self.tolerance
+        return error_bound(self.compare(correct, reference), self.confidence) - self.tolerance
 
     def _judging(self, outcomes: Outcomes) -> Outcomes:
         return outcomes.part(slice(choosing_images(self.images), None))

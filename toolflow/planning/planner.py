@@ -8,14 +8,19 @@
 3. CEU: M, N and threshold that forward the fewest images within the tolerance, exactly.
 4. Baseline: the fastest single-stage design of any pair of wordlengths, with the same quantiser
    and the same search over hardware, that meets the same tolerance.
+
+What "within the tolerance" means, and which images may choose, is the protocol's to say
+(``toolflow.confidence.protocol``): an estimate on all images, or a guarantee.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from toolflow.confidence.tuning import Outcomes, Setting, required_correct, tune
+from toolflow.confidence.guarantee import PairedOutcomes, error_bound
+from toolflow.confidence.protocol import AddedError, ToleranceProtocol
+from toolflow.confidence.tuning import Outcomes, Setting, required_correct
 from toolflow.emulator.integer_network import StoredParameters, balance, store
 from toolflow.errors import GoalError, UserError
 from toolflow.exploration.search import CascadeDesign, Explorer, SingleDesign
@@ -46,9 +51,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
-    """An LPU candidate run on all images, with its HPU, CEU setting and hardware.
+    """An LPU candidate run on all images, with its HPU and what to expect of their cascade.
 
-    ``stored`` are the words that both units use, ``hpu`` the HPU with exactly those.
+    ``stored`` are the words that both units use, ``hpu`` the HPU with exactly those; ``forwarded``
+    is the share that the design was made for.
     """
 
     candidate: Candidate
@@ -56,16 +62,28 @@ class Finalist:
     stored: StoredParameters
     statistics: tuple[LayerStatistic, ...]
     outcomes: Outcomes
-    setting: Setting
+    forwarded: float
     design: CascadeDesign
 
 
 @dataclass(frozen=True, eq=False)
+class Cascade:
+    """The chosen LPU with the CEU's setting, the design for it, and the error that it adds."""
+
+    finalist: Finalist
+    setting: Setting
+    design: CascadeDesign
+    added_error: AddedError
+
+
+@dataclass(frozen=True, eq=False)
 class Baseline:
-    """A single-stage design with the accuracy that it was chosen for."""
+    """A single-stage design with the error that it adds to the HPU's, and that error's bound."""
 
     candidate: Candidate
     design: SingleDesign
+    counts: PairedOutcomes
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ class Decisions:
 
     hpu: Candidate
     stored: StoredParameters
-    lpu: Finalist
+    cascade: Cascade
     baseline: Baseline
     considered: tuple[Screened, ...]
     tolerances: tuple[TolerancePoint, ...]
@@ -111,7 +129,7 @@ class Planner:
         network: the float network.
         evaluation: labelled images with the metric.
         explorer: the hardware search of the device.
-        tolerance: allowed rise of the error over the HPU's, 0..1.
+        protocol: how the allowed rise of the error over the HPU's is held.
         progress: called with a line before each longer piece of work.
         threads: emulator threads.
     """
@@ -121,14 +139,14 @@ class Planner:
         network: Network,
         evaluation: EvaluationSet,
         explorer: Explorer,
-        tolerance: float,
+        protocol: ToleranceProtocol,
         progress: Progress,
         threads: int,
     ) -> None:
         self._network = network
         self._evaluation = evaluation
         self._explorer = explorer
-        self._tolerance = tolerance
+        self._protocol = protocol
         self._progress = progress
         progress("measuring the float network's tensors")
         self._runner = CandidateRunner(network, evaluation, threads)
@@ -153,20 +171,22 @@ class Planner:
             for item in sorted(screened, key=_promise)[:FINALISTS]
         ]
         best = min(finalists, key=_merit)
+        self._progress("setting the threshold")
+        cascade = self._settled(best, self._protocol)
         self._screen_singles()
         hpu = best.hpu
-        baseline = self._baseline(hpu, self._tolerance, refine=True)
+        baseline = self._baseline(hpu, self._protocol, refine=True)
         self._progress("other tolerances")
         points = tuple(
-            self._point(tolerance, finalists, hpu)
-            for tolerance in sorted({*REPORTED_TOLERANCES, self._tolerance})
+            self._point(self._protocol.at(tolerance), finalists, hpu)
+            for tolerance in sorted({*REPORTED_TOLERANCES, self._protocol.tolerance})
         )
         return Decisions(
             hpu=hpu,
             stored=best.stored,
-            lpu=best,
+            cascade=cascade,
             baseline=baseline,
-            considered=(*screened, *map(self._final_row, finalists), *self._single_rows()),
+            considered=(*screened, *map(_final_row, finalists), *self._single_rows()),
             tolerances=points,
         )
 
@@ -176,14 +196,15 @@ class Planner:
         if wanted is not None:
             self._progress(f"HPU at {wanted} bits")
             return self._runner.full(wanted)
-        required = self._evaluation.float_correct - int(
-            HPU_MARGIN_SHARE * self._tolerance * self._evaluation.size
+        seen = self._protocol.choosing(self._evaluation.size)
+        required = _first(self._evaluation, seen).float_correct - int(
+            HPU_MARGIN_SHARE * self._protocol.tolerance * seen
         )
         best: Candidate | None = None
         for bits in HPU_BITS:
             self._progress(f"HPU: trying {bits} bits")
             candidate = self._runner.full(Precision(bits, bits))
-            if candidate.correct.sum() >= required:
+            if candidate.correct[:seen].sum() >= required:
                 return candidate
             if best is None or candidate.accuracy > best.accuracy:
                 best = candidate
@@ -220,9 +241,10 @@ class Planner:
                 continue
             self._progress(f"LPU: screening {precision}")
             candidate = self._runner.screen(precision, stored)
-            setting = tune(self._runner.outcomes(candidate, hpu), self._tolerance)
-            design = self._cascade(precision, hpu.precision, setting.forwarded / candidate.images)
-            screened.append(_screened("lpu", candidate, setting, design.images_per_s))
+            outcomes = self._runner.outcomes(candidate, hpu)
+            forwarded = self._protocol.expected_forwarded(outcomes)
+            design = self._cascade(precision, hpu.precision, forwarded)
+            screened.append(_screened("lpu", candidate, forwarded, design.images_per_s))
         return screened
 
     def _finalist(self, precision: Precision, hpu: Candidate, stored: StoredParameters) -> Finalist:
@@ -234,13 +256,22 @@ class Planner:
             words = balance(self._network, stored, candidate.scheme)
             own_hpu = self._runner.with_stored(hpu, words)
             outcomes = self._runner.outcomes(candidate, own_hpu)
-            setting = tune(outcomes, self._tolerance)
-            forwarded = setting.forwarded / candidate.images
+            forwarded = self._protocol.expected_forwarded(outcomes)
             design = self._cascade(precision, hpu.precision, forwarded)
             options.append(
-                Finalist(candidate, own_hpu, words, statistics, outcomes, setting, design)
+                Finalist(candidate, own_hpu, words, statistics, outcomes, forwarded, design)
             )
-        return min(options, key=lambda finalist: finalist.setting.forwarded)
+        seen = self._protocol.choosing(self._evaluation.size)
+        return min(options, key=lambda f: (f.forwarded, -int(f.candidate.correct[:seen].sum())))
+
+    def _settled(self, finalist: Finalist, protocol: ToleranceProtocol) -> Cascade:
+        setting = protocol.settle(finalist.outcomes)
+        design = self._cascade(
+            finalist.candidate.precision,
+            finalist.hpu.precision,
+            setting.forwarded / finalist.outcomes.images,
+        )
+        return Cascade(finalist, setting, design, protocol.judge(finalist.outcomes, setting))
 
     def _cascade(self, lpu: Precision, hpu: Precision, forwarded: float) -> CascadeDesign:
         return self._explorer.cascade(
@@ -264,25 +295,23 @@ class Planner:
             for other, accuracy in {**self._screened_singles, **known}.items()
         )
 
-    def _baseline(self, hpu: Candidate, tolerance: float, *, refine: bool) -> Baseline:
+    def _baseline(self, hpu: Candidate, protocol: ToleranceProtocol, *, refine: bool) -> Baseline:
         """Return the fastest single stage within a tolerance, near misses refined if asked."""
-        required = required_correct(hpu.correct, tolerance)
-        target = required / self._evaluation.size
+        target = required_correct(hpu.correct, protocol.tolerance) / self._evaluation.size
         precisions = {Precision(w, a) for w in LPU_BITS for a in LPU_BITS} | {hpu.precision}
         designs = {p: self._single(p) for p in precisions}
         for precision in sorted(precisions, key=lambda p: -designs[p].images_per_s):
             if precision == hpu.precision:
-                return Baseline(hpu, designs[precision])
+                return _baseline_of(hpu, hpu, designs[precision], protocol)
             if self._out_of_reach(precision, target):
                 continue
             candidate = self._single_candidate(precision)
-            missing = required - int(candidate.correct.sum())
-            if 0 < missing <= NEAR_MISS * candidate.images:
+            if 0 < protocol.excess(candidate.correct, hpu.correct) <= NEAR_MISS:
                 if refine:
                     self._refine_single(precision)
                 candidate = self._refined_singles.get(precision, candidate)
-            if candidate.correct.sum() >= required:
-                return Baseline(candidate, designs[precision])
+            if protocol.excess(candidate.correct, hpu.correct) <= 0:
+                return _baseline_of(candidate, hpu, designs[precision], protocol)
         raise AssertionError("the HPU's own precision always meets the tolerance")
 
     def _single_candidate(self, precision: Precision) -> Candidate:
@@ -303,34 +332,27 @@ class Planner:
     # ------------------------------------------------------------------ for the report
 
     def _point(
-        self,
-        tolerance: float,
-        finalists: Iterable[Finalist],
-        hpu: Candidate,
+        self, protocol: ToleranceProtocol, finalists: Iterable[Finalist], hpu: Candidate
     ) -> TolerancePoint:
         options = []
         for finalist in finalists:
-            setting = tune(finalist.outcomes, tolerance)
-            forwarded = setting.forwarded / finalist.outcomes.images
+            forwarded = protocol.expected_forwarded(finalist.outcomes)
             design = self._cascade(finalist.candidate.precision, hpu.precision, forwarded)
-            options.append((design.images_per_s, forwarded))
-        rate, forwarded = max(options)
-        baseline = self._baseline(hpu, tolerance, refine=False)
+            options.append(replace(finalist, forwarded=forwarded, design=design))
+        cascade = self._settled(min(options, key=_merit), protocol)
+        baseline = self._baseline(hpu, protocol, refine=False)
         return TolerancePoint(
-            tolerance,
-            forwarded,
-            rate,
+            protocol.tolerance,
+            cascade.setting.forwarded / cascade.finalist.outcomes.images,
+            cascade.design.images_per_s,
             baseline.candidate.precision,
             baseline.design.images_per_s,
         )
 
-    def _final_row(self, finalist: Finalist) -> Screened:
-        return _screened("lpu", finalist.candidate, finalist.setting, finalist.design.images_per_s)
-
     def _single_rows(self) -> list[Screened]:
         tried = {**self._plain_singles, **self._refined_singles}
         return [
-            _screened("single", candidate, None, self._single(precision).images_per_s)
+            _screened("single", candidate, 0.0, self._single(precision).images_per_s)
             for precision, candidate in tried.items()
         ]
 
@@ -345,18 +367,37 @@ def _merit(finalist: Finalist) -> tuple[float, int]:
     return -finalist.design.images_per_s, precision.weight_bits + precision.act_bits
 
 
+def _first(evaluation: EvaluationSet, images: int) -> EvaluationSet:
+    return replace(
+        evaluation,
+        images=evaluation.images[:images],
+        labels=evaluation.labels[:images],
+        float_logits=evaluation.float_logits[:images],
+    )
+
+
 def _within(low: Precision, high: Precision) -> bool:
     return low.weight_bits <= high.weight_bits and low.act_bits <= high.act_bits
 
 
-def _screened(
-    role: str, candidate: Candidate, setting: Setting | None, images_per_s: float
-) -> Screened:
+def _baseline_of(
+    candidate: Candidate, hpu: Candidate, design: SingleDesign, protocol: ToleranceProtocol
+) -> Baseline:
+    counts = protocol.compare(candidate.correct, hpu.correct)
+    bound = 0.0 if candidate is hpu else error_bound(counts, protocol.confidence)
+    return Baseline(candidate, design, counts, bound)
+
+
+def _final_row(finalist: Finalist) -> Screened:
+    return _screened("lpu", finalist.candidate, finalist.forwarded, finalist.design.images_per_s)
+
+
+def _screened(role: str, candidate: Candidate, forwarded: float, images_per_s: float) -> Screened:
     return Screened(
         role=role,
         precision=candidate.precision,
         accuracy=candidate.accuracy,
-        forwarded=setting.forwarded / candidate.images if setting else 0.0,
+        forwarded=forwarded,
         images_per_s=images_per_s,
         images=candidate.images,
         refined=candidate.refined,

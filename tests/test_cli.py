@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from toolflow.cli import main
+from toolflow.confidence.guarantee import PairedOutcomes, error_bound
 from toolflow.plan import MODEL_FILE, read_plan
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 class TestPlan:
     def test_has_every_stable_name(self, folder: Path) -> None:
         record = json.loads((folder / "plan.json").read_text())
-        assert record["schema_version"] == 1
+        assert record["schema_version"] == 2
         assert record["network"].keys() >= {"name", "sha256", "macs"}
         assert record["network"]["macs"] == 153344
         assert (record["metric"], record["tolerance"]) == ("top1", 0.01)
@@ -128,6 +129,75 @@ class TestPlan:
         plan = read_plan(target)
         assert plan.metric == "top5"
         assert plan.hpu.accuracy > 0.99
+        assert plan.added_error.error_increase == pytest.approx(
+            plan.hpu.accuracy - plan.cascade_accuracy
+        )
+        assert plan.forwarded_fraction < 0.05, "few images lose a top-5 answer"
+
+
+class TestGuarantee:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        target = tmp_path_factory.mktemp("certified") / "plan"
+        options = ("--guarantee", "0.9", "--tolerance", "0.05", "-o", str(target))
+        assert main(["plan", str(LENET), *QUICK, *options]) == 0
+        return target
+
+    def test_the_bound_meets_the_tolerance(self, certified: Path, folder: Path) -> None:
+        plan = read_plan(certified)
+        error = plan.added_error
+        assert plan.guarantee == error.confidence == 0.9
+        assert error.holds
+        assert error.images == 100
+        counts = PairedOutcomes(error.losses, error.gains, error.images)
+        assert error_bound(counts, 0.9) <= error.error_increase_bound == plan.tolerance
+        assert error.error_increase == counts.added_error
+        assert plan.baseline.error_increase_bound <= plan.tolerance
+        rows = {point.tolerance: point for point in plan.tolerances}
+        assert rows[0.0].forwarded_fraction == 1
+        assert rows[0.05].forwarded_fraction == plan.forwarded_fraction < 1
+        report = (certified / "report.md").read_text()
+        assert "with 90 % confidence" in report
+        assert "not corrected" not in report
+        assert read_plan(folder).guarantee is None
+
+    def test_unseen_images_are_bounded_at_the_same_confidence(
+        self, certified: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _, record = run_json(capsys, "evaluate", str(certified), "--data", "digits:test")
+        assert isinstance(record, dict)
+        assert record["confidence"] == 0.9
+        assert record["error_increase"] <= 0.05
+        assert record["error_increase_bound"] > record["error_increase"]
+
+    def test_too_few_images_are_said_plainly(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        target = tmp_path / "plan"
+        command = ["plan", str(LENET), *QUICK, "--guarantee", "0.95", "-o", str(target)]
+        assert main(command) == 0
+        message = " ".join(capsys.readouterr().err.split())
+        assert "200 labelled images are too few" in message
+        assert "at least 399 are needed" in message
+        plan = read_plan(target)
+        assert plan.forwarded_fraction == 1
+        assert plan.added_error.error_increase_bound == 0
+        assert plan.added_error.samples_least == 399
+        assert plan.cascade_accuracy == plan.hpu.accuracy
+        assert "at least 399" in (target / "report.md").read_text()
+
+    def test_without_it_the_bound_is_said_to_be_uncorrected(self, folder: Path) -> None:
+        error = read_plan(folder).added_error
+        assert not error.holds
+        assert error.images == 200
+        assert error.error_increase <= 0.01 < error.error_increase_bound
+        assert error.error_increase_bound == error_bound(
+            PairedOutcomes(error.losses, error.gains, 200), 0.95
+        )
+        report = (folder / "report.md").read_text()
+        assert "not corrected for tuning" in report
+        assert "at least 299" in report
 
 
 class TestEvaluate:
@@ -145,6 +215,8 @@ class TestEvaluate:
             record["top1_hpu"] - record["top1_cascade"]
         )
         assert record.keys() >= {"top5_float", "top5_hpu", "top5_lpu", "top5_cascade"}
+        assert record["confidence"] == 0.95
+        assert record["error_increase"] < record["error_increase_bound"] < 0.1
 
     def test_repeats_the_plans_own_figures(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
@@ -229,6 +301,12 @@ class TestBadInput:
             (("--tolerance", "1.5"), "--tolerance"),
             (("--tolerance", "-0.1"), "--tolerance"),
             (("--tolerance", "much"), "tolerance"),
+            (("--guarantee", "0"), "--guarantee"),
+            (("--guarantee", "1"), "--guarantee"),
+            (("--guarantee", "1.5"), "--guarantee"),
+            (("--guarantee", "nan"), "--guarantee"),
+            (("--guarantee", "-0.95"), "--guarantee"),
+            (("--guarantee", "sure"), "guarantee"),
             (("--metric", "top3"), "--metric"),
             (("--device", "zc7006"), "zc706"),
             (("--device", "missing.toml"), "missing.toml"),

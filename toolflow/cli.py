@@ -32,7 +32,13 @@ from toolflow.network.inspection import Inspection, inspect_model
 from toolflow.network.metadata import PreprocessingOverride
 from toolflow.plan import Plan, read_plan
 from toolflow.quantisation.scheme import Precision
-from toolflow.report.report import REPORT_FILE, UNIT_HEADER, summary_rows, unit_rows
+from toolflow.report.report import (
+    REPORT_FILE,
+    UNIT_HEADER,
+    sample_advice,
+    summary_rows,
+    unit_rows,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -88,6 +94,14 @@ def plan(
     tolerance: Annotated[
         float, typer.Option(help="Allowed rise of the error over the HPU's, 0..1.")
     ] = 0.01,
+    guarantee: Annotated[
+        float | None,
+        typer.Option(
+            help="Confidence, e.g. 0.95, with which the tolerance is to hold on other images too. "
+            "Without it, it holds for the images given.",
+            show_default=False,
+        ),
+    ] = None,
     metric: Annotated[str, typer.Option(help="top1 or top5.")] = "top1",
     lpu_bits: Annotated[str, typer.Option(help="auto, N, or W/A: weights/activations.")] = "auto",
     hpu_bits: Annotated[str, typer.Option(help="auto, N, or W/A.")] = "auto",
@@ -104,6 +118,7 @@ def plan(
         data=data,
         device=device,
         tolerance=tolerance,
+        guarantee=guarantee,
         metric=metric,
         lpu_bits=_precision("--lpu-bits", lpu_bits),
         hpu_bits=_precision("--hpu-bits", hpu_bits),
@@ -118,6 +133,9 @@ def plan(
     else:
         _print_plan(made)
         out.print(f"\nwritten: {escape(str(target))} (see {REPORT_FILE})")
+    advice = sample_advice(made)
+    if advice:
+        err.print(f"note: {advice}", markup=False, highlight=False)
     if made.speedup <= 1:
         err.print("note: the cascade is not faster than the best single stage at this tolerance")
 
@@ -288,7 +306,9 @@ def _print_evaluation(result: Evaluation) -> None:
     _print_table((f"{result.images} images", "top-1", "top-5"), rows)
     out.print(
         f"forwarded to the HPU: {100 * result.forwarded_fraction:.2f} %   "
-        f"error against the HPU ({result.metric}): {100 * result.error_increase:+.2f} points"
+        f"error against the HPU ({result.metric}): {100 * result.error_increase:+.2f} points, "
+        f"at most {100 * result.error_increase_bound:.2f} with {100 * result.confidence:g} % "
+        "confidence"
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolflow.confidence.decision import CeuParameters, decide
+from toolflow.confidence.decision import FORWARD_ALL, CeuParameters, decide
+from toolflow.confidence.guarantee import error_bound, paired_outcomes
 from toolflow.confidence.tuning import top_correct
 from toolflow.fixedpoint import IntArray
 
@@ -26,7 +27,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracies over labelled images; ``error_increase`` is the cascade's against the HPU's."""
+    """Accuracies over labelled images.
+
+    ``error_increase`` is the cascade's error less the HPU's, ``error_increase_bound`` its upper
+    bound at ``confidence``: valid for images that planning has not seen.
+    """
 
     images: int
     float_network: Accuracy
@@ -37,6 +42,8 @@ class Evaluation:
     forwarded_fraction: float
     metric: str
     error_increase: float
+    error_increase_bound: float
+    confidence: float
 
     def to_json(self) -> dict[str, Any]:
         """Return the flat record that ``evaluate --json`` prints."""
@@ -53,6 +60,8 @@ class Evaluation:
             "forwarded_fraction": self.forwarded_fraction,
             "metric": self.metric,
             "error_increase": self.error_increase,
+            "error_increase_bound": self.error_increase_bound,
+            "confidence": self.confidence,
         }
 
 
@@ -63,10 +72,12 @@ def evaluate_cascade(
     lpu_logits: IntArray,
     ceu: CeuParameters,
     metric: str,
+    confidence: float,
 ) -> Evaluation:
     """Evaluate the cascade: the LPU's answer where the CEU is confident, else the HPU's.
 
-    Logits are (images, classes), integers but for the float network's.
+    Logits are (images, classes), integers but for the float network's; ``confidence`` is that of
+    the bound.
     """
     confident = decide(lpu_logits, ceu).confident
     forwarded = int((~confident).sum())
@@ -89,6 +100,7 @@ def evaluate_cascade(
         return Accuracy(float(correct[name](1).mean()), top5)
 
     top = top_of(metric)
+    counts = paired_outcomes(cascade(top), correct["hpu"](top))
     return Evaluation(
         images=len(labels),
         float_network=accuracy("float"),
@@ -98,7 +110,11 @@ def evaluate_cascade(
         forwarded=forwarded,
         forwarded_fraction=forwarded / len(labels),
         metric=metric,
-        error_increase=float(correct["hpu"](top).mean() - cascade(top).mean()),
+        error_increase=counts.added_error,
+        error_increase_bound=0.0
+        if ceu.threshold >= FORWARD_ALL
+        else error_bound(counts, confidence),
+        confidence=confidence,
     )
 
 

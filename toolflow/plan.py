@@ -15,7 +15,7 @@ from toolflow.errors import UserError
 from toolflow.fixedpoint import Format
 from toolflow.quantisation.scheme import Precision, Scheme, WeightFormat
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PLAN_FILE = "plan.json"
 MODEL_FILE = "model.onnx"
 
@@ -170,12 +170,41 @@ class DesignRecord:
 
 
 @dataclass(frozen=True)
+class AddedErrorRecord:
+    """The error that the cascade adds to the HPU's, 0..1, and what is known of it.
+
+    ``losses`` and ``gains`` are the images of ``images`` that only the HPU, or only the cascade,
+    gets right; ``error_increase`` their difference as a share, and ``error_increase_bound`` its
+    upper bound at ``confidence``. ``holds`` is true where that bound is valid although the
+    threshold was chosen on labelled images; else it is not corrected for tuning.
+    ``samples_needed`` labelled images would make the bound meet the tolerance at the rates seen
+    (null: none would, or it already does); fewer than ``samples_least`` cannot whatever they show
+    (null: no number can).
+    """
+
+    losses: int
+    gains: int
+    images: int
+    error_increase: float
+    error_increase_bound: float
+    confidence: float
+    holds: bool
+    samples_needed: int | None
+    samples_least: int | None
+
+
+@dataclass(frozen=True)
 class BaselineRecord:
-    """The best single-stage design that meets the same tolerance on the same device."""
+    """The best single-stage design that meets the same tolerance on the same device.
+
+    Its added error over the HPU and the bound are taken as the cascade's are.
+    """
 
     weight_bits: int
     act_bits: int
     accuracy: float
+    error_increase: float
+    error_increase_bound: float
     images_per_s: float
     design: EngineRecord
 
@@ -247,7 +276,11 @@ class DeviceRecord:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every decision that the generated hardware, its images in memory and its host need."""
+    """Every decision that the generated hardware, its images in memory and its host need.
+
+    ``guarantee`` is the confidence with which the tolerance was asked to hold, null where its
+    estimate was.
+    """
 
     schema_version: int
     tool_version: str
@@ -255,6 +288,7 @@ class Plan:
     evaluation: EvaluationRecord
     metric: str
     tolerance: float
+    guarantee: float | None
     device: DeviceRecord
     hpu: UnitRecord
     lpu: UnitRecord
@@ -263,6 +297,7 @@ class Plan:
     ceu: CeuRecord
     forwarded_fraction: float
     cascade_accuracy: float
+    added_error: AddedErrorRecord
     design: DesignRecord
     baseline: BaselineRecord
     images_per_s: float

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from toolflow.confidence.guarantee import DEFAULT_CONFIDENCE, LEAST_CONFIDENCE
+from toolflow.confidence.protocol import Estimated, Guaranteed, ToleranceProtocol
 from toolflow.datasets import Samples, load_samples, preprocess
 from toolflow.emission.directory import check_target, whole_files
 from toolflow.emission.files import GOLDEN_IMAGES, Accelerator, write_plan
 from toolflow.emulator.exact_float import Emulator
-from toolflow.emulator.integer_network import balance, compile_network, quantise_images, store
+from toolflow.emulator.integer_network import compile_network, cut_network, quantise_images
 from toolflow.errors import UserError
 from toolflow.evaluation import TOP5_CLASSES, Evaluation, evaluate_cascade, top_of
 from toolflow.exploration.search import Explorer
@@ -35,12 +37,16 @@ METRICS = ("top1", "top5")
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What the user asks of ``plan``; None for a precision searches it."""
+    """What the user asks of ``plan``.
+
+    None for a precision searches it; ``guarantee`` is a confidence, None for an estimate.
+    """
 
     model: Path
     data: str
     device: str
     tolerance: float
+    guarantee: float | None
     metric: str
     lpu_bits: Precision | None
     hpu_bits: Precision | None
@@ -61,6 +67,11 @@ def make_plan(request: PlanRequest, progress: Progress) -> Plan:
             f"--tolerance {request.tolerance:g} is outside 0..1; it is the allowed rise of the "
             "error rate, 0.01 for one point"
         )
+    if request.guarantee is not None and not LEAST_CONFIDENCE <= request.guarantee < 1:
+        raise UserError(
+            f"--guarantee {request.guarantee:g} is not from {LEAST_CONFIDENCE} to below 1; it is "
+            "the confidence with which the tolerance is to hold, 0.95 for 95 %"
+        )
     if request.metric not in METRICS:
         raise UserError(f"--metric {request.metric}: give one of {', '.join(METRICS)}")
     check_target(request.target)
@@ -75,16 +86,30 @@ def make_plan(request: PlanRequest, progress: Progress) -> Plan:
     work = network_work(network)
     explorer = Explorer(device, work)
     evaluation = _evaluation_set(network, request, progress)
-    planner = Planner(network, evaluation, explorer, request.tolerance, progress, request.threads)
+    protocol: ToleranceProtocol = (
+        Estimated(request.tolerance)
+        if request.guarantee is None
+        else Guaranteed(request.tolerance, request.guarantee, evaluation.size)
+    )
+    planner = Planner(network, evaluation, explorer, protocol, progress, request.threads)
     decisions = planner.decide(request.lpu_bits, request.hpu_bits)
-    plan = plan_of(network, evaluation, request.metric, request.tolerance, device, work, decisions)
+    plan = plan_of(
+        network,
+        evaluation,
+        request.metric,
+        request.tolerance,
+        request.guarantee,
+        device,
+        work,
+        decisions,
+    )
     progress("writing the folder")
     hpu = decisions.hpu.network
     accelerator = Accelerator(
         model_path=request.model,
         stored=decisions.stored,
         hpu=hpu,
-        lpu=decisions.lpu.candidate.network,
+        lpu=decisions.cascade.finalist.candidate.network,
         stored_images=quantise_images(evaluation.images[:GOLDEN_IMAGES], hpu.stored_input),
     )
     write_plan(plan, accelerator, request.target)
@@ -129,6 +154,7 @@ def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> 
         lpu_logits=logits["lpu"],
         ceu=plan.ceu.parameters,
         metric=plan.metric,
+        confidence=DEFAULT_CONFIDENCE if plan.guarantee is None else plan.guarantee,
     )
 
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Cuts narrow words from wide ones: how the low-precision unit gets its weights, biases and input
-// image from those of the high-precision unit (the "window": rounded at the bottom, saturated at
-// the top).
+// Cuts narrow words from wide ones: how the low-precision unit gets its biases and input image from
+// those of the high-precision unit (the "window": rounded at the bottom, saturated at the top). Its
+// weights' high digits (weight_planes) come rounded; shift 0 saturates them.
 //
 // Latency:    1 cycle (one register).
 // Throughput: 1 beat of Lanes words per cycle. in_ready_o depends combinationally on out_ready_i.

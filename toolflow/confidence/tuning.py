@@ -5,6 +5,9 @@ area under the ROC curve, which looks at every image), if that is better than th
 more than a standard error: a pair picked for the fewest images at one tolerance is picked for its
 luck, and fails on other images. The threshold is then exact: all that tell the evaluation images
 apart are considered, in the integers that the CEU compares.
+
+``tune`` holds the tolerance on the evaluation images themselves; ``certified`` with a confidence,
+on any images, although the threshold is chosen on labelled ones.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from toolflow.confidence.decision import (
     ranked,
 )
 from toolflow.confidence.exp_table import ExpScale, exponentials
+from toolflow.confidence.guarantee import PairedOutcomes, meets, paired_outcomes
 from toolflow.fixedpoint import IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -55,6 +59,19 @@ class Outcomes:
     def images(self) -> int:
         """Number of evaluation images."""
         return len(self.totals)
+
+    def part(self, images: slice) -> Outcomes:
+        """Return the outcomes of some of the images."""
+        return Outcomes(
+            self.exponentials[images],
+            self.totals[images],
+            self.lpu_correct[images],
+            self.hpu_correct[images],
+        )
+
+    def paired(self, kept: BoolArray) -> PairedOutcomes:
+        """Return what the cascade loses and gains that keeps some images at the LPU."""
+        return paired_outcomes(np.where(kept, self.lpu_correct, self.hpu_correct), self.hpu_correct)
 
 
 @dataclass(frozen=True)
@@ -152,25 +169,88 @@ def separation(outcomes: Outcomes, m: int, n: int) -> float:
 
 def threshold_for(outcomes: Outcomes, m: int, n: int, required: int) -> Setting:
     """Return the threshold for (M, N) that keeps ``required`` images right (see ``tune``)."""
-    keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    gained = outcomes.hpu_correct[order].astype(np.int64) - outcomes.lpu_correct[order]
-    correct = int(outcomes.lpu_correct.sum()) + np.concatenate([[0], np.cumsum(gained)])
-    # Images with equal keys cannot be told apart: a cut is possible only where the key changes.
-    cuts = np.concatenate([[0], np.flatnonzero(np.diff(sorted_keys)) + 1, [len(sorted_keys)]])
-    failing = np.flatnonzero(correct[cuts] < required)
-    forwarded = int(cuts[failing[-1] + 1 if len(failing) else 0])
-    return Setting(
-        m, n, _threshold_between(sorted_keys, forwarded), forwarded, int(correct[forwarded])
-    )
+    cuts = Cuts.of(outcomes, m, n)
+    correct = int(outcomes.hpu_correct.sum()) - cuts.losses + cuts.gains
+    failing = np.flatnonzero(correct < required)
+    return setting_at(outcomes, m, n, cuts.threshold(failing[-1] + 1 if len(failing) else 0))
+
+
+def certified(outcomes: Outcomes, m: int, n: int, tolerance: float, confidence: float) -> Setting:
+    """Return the lowest threshold for (M, N) that is certified to meet a tolerance.
+
+    Fixed-sequence testing (Angelopoulos et al., *Learn then Test*, 2021): the values of the
+    threshold register, a sequence that no image has a say in, are tested in turn from
+    ``FORWARD_ALL`` downwards, each at level ``1 - confidence``, up to the first that fails; values
+    that tell no two images apart share a test. The chance that any value above it is wrongly
+    certified is then at most ``1 - confidence``, so the choice among them needs no correction.
+    ``FORWARD_ALL`` needs no test: its cascade is the HPU. (M, N), and all else that made
+    ``outcomes``, must not have been chosen by these images' labels.
+    """
+    cuts = Cuts.of(outcomes, m, n)
+    cut = len(cuts.forwarded) - 1
+    # The values between the largest confidence and FORWARD_ALL, which keep no image.
+    tested = cuts.paired(cut)
+    if not meets(tested, tolerance, confidence):
+        return setting_at(outcomes, m, n, FORWARD_ALL)
+    while cut > 0:
+        counts = cuts.paired(cut - 1)
+        if counts != tested and not meets(counts, tolerance, confidence):
+            break
+        cut, tested = cut - 1, counts
+    return setting_at(outcomes, m, n, cuts.threshold(cut))
+
+
+def setting_at(outcomes: Outcomes, m: int, n: int, threshold: int) -> Setting:
+    """Return what a setting of the CEU does on images."""
+    kept = confidence_keys(outcomes.exponentials, outcomes.totals, m, n) >= threshold
+    correct = np.where(kept, outcomes.lpu_correct, outcomes.hpu_correct)
+    return Setting(m, n, threshold, int((~kept).sum()), int(correct.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Every way in which a threshold can part the images of ``outcomes``, fewest forwarded first.
+
+    ``keys`` are the images' confidences, ascending; ``forwarded`` how many of them a cut forwards;
+    ``losses`` and ``gains`` what the images that it keeps lose and gain against the HPU.
+    """
+
+    keys: IntArray
+    forwarded: IntArray
+    losses: IntArray
+    gains: IntArray
+
+    @classmethod
+    def of(cls, outcomes: Outcomes, m: int, n: int) -> Cuts:
+        """Return the cuts by gBvSB<M,N>.
+
+        Images with equal keys cannot be told apart: a cut is possible only where the key changes.
+        """
+        keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        forwarded = np.concatenate([[0], np.flatnonzero(np.diff(keys)) + 1, [len(keys)]])
+
+        def kept(which: BoolArray) -> IntArray:
+            before = np.concatenate([[0], np.cumsum(which[order], dtype=np.int64)])
+            return np.asarray(before[-1] - before[forwarded])
+
+        gained = outcomes.lpu_correct & ~outcomes.hpu_correct
+        return cls(keys, forwarded, kept(outcomes.mended), kept(gained))
+
+    def paired(self, cut: int) -> PairedOutcomes:
+        """Return the counts of a cut."""
+        return PairedOutcomes(int(self.losses[cut]), int(self.gains[cut]), len(self.keys))
+
+    def threshold(self, cut: int) -> int:
+        """Return the threshold of a cut: half-way between the last forwarded and the first kept."""
+        return _threshold_between(self.keys, int(self.forwarded[cut]))
 
 
 def _threshold_between(sorted_keys: IntArray, forwarded: int) -> int:
-    """Return the threshold half-way between the last forwarded key and the first kept one."""
-    if forwarded == 0:
-        return int(sorted_keys[0])
     if forwarded == len(sorted_keys):
         return FORWARD_ALL
+    if forwarded == 0:
+        return int(sorted_keys[0])
     below, above = int(sorted_keys[forwarded - 1]), int(sorted_keys[forwarded])
     return (below + above + 1) // 2

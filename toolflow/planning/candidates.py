@@ -1,8 +1,9 @@
-"""Precisions tried on the evaluation images: their schemes, logits and accuracy."""
+"""Precisions tried on the evaluation images: their schemes, words, logits and accuracy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from types import MappingProxyType
 
 import numpy as np
@@ -15,16 +16,28 @@ from toolflow.emulator.integer_network import (
     IntegerNetwork,
     StoredParameters,
     compile_network,
+    cut_network,
     quantise_images,
 )
 from toolflow.fixedpoint import IntArray
 from toolflow.network.graph import Network
+from toolflow.quantisation.inputs import sample_inputs
 from toolflow.quantisation.scheme import Precision, Scheme, format_groups
 from toolflow.quantisation.search import Calibration, SchemeSearch
+from toolflow.quantisation.sharing import WeightSharing
 from toolflow.quantisation.statistics import LayerStatistic, measure_tensors
 
 STATISTICS_IMAGES = 64
-SEARCH_IMAGES = 100
+SEARCH_IMAGES = 64
+ROUNDING_VALUES = 1 << 25
+"""Weights are rounded on as many images as have this many values in their largest tensors."""
+
+ROUNDING_IMAGES = (64, 200)
+"""But on no fewer and no more than these."""
+
+SEARCH_WEIGHT_BITS = 8
+"""Weights of the networks that formats of activations are searched in."""
+
 SCREENING_IMAGES = 256
 SHUFFLE_SEED = 2018
 
@@ -93,6 +106,15 @@ class Candidate:
         return exp_scale(self.network.logit_format.frac)
 
 
+@dataclass(frozen=True, eq=False)
+class CandidatePair:
+    """An LPU and the HPU of the same stored words."""
+
+    lpu: Candidate
+    hpu: Candidate
+    stored: StoredParameters
+
+
 class CandidateRunner:
     """Makes and runs candidates of one network on one evaluation set."""
 
@@ -101,64 +123,67 @@ class CandidateRunner:
         self._evaluation = evaluation
         self._threads = threads
         search = slice(0, SEARCH_IMAGES)
-        statistics_images = evaluation.images[:STATISTICS_IMAGES]
         groups = format_groups(network, bool(evaluation.images.min() >= 0))
+        statistics = measure_tensors(network, groups, evaluation.images[:STATISTICS_IMAGES])
         calibration = Calibration(
             images=evaluation.images[search],
             labels=evaluation.labels[search],
             logits=evaluation.float_logits[search],
-            tensors=MappingProxyType(measure_tensors(network, groups, statistics_images)),
+            tensors=MappingProxyType(statistics),
         )
         self._search = SchemeSearch(network, calibration, groups, threads)
+        images = evaluation.images[: _rounding_images(network)]
+        inputs = sample_inputs(network, images)
+        self._sharing = WeightSharing(network, groups, images, inputs, threads)
 
-    def screen(self, precision: Precision, stored: StoredParameters | None) -> Candidate:
-        """Run the unrefined scheme on the screening images."""
-        scheme = self._search.initial(precision, stored)
-        return self._run(scheme, stored, min(SCREENING_IMAGES, self._evaluation.size), False)
+    def single(
+        self, precision: Precision, *, images: int | None = None, refine: bool = False
+    ) -> Candidate:
+        """Return a single-stage design on the first ``images`` images (all of them: None)."""
+        scheme = self._tensors(precision, None)
+        if refine:
+            scheme, _ = self._refined(scheme)
+        stored = self._sharing.single(scheme)
+        return self._measured(compile_network(self._network, stored), images, refine)
 
-    def full(self, precision: Precision, stored: StoredParameters | None = None) -> Candidate:
-        """Run the unrefined scheme on all images."""
-        return self.complete(self._search.initial(precision, stored), stored, False)
+    def screen(self, precision: Precision, hpu: Candidate) -> Candidate:
+        """Return an LPU beneath an HPU's precision, on the screening images."""
+        words = self._sharing.share(self._tensors(precision, hpu.scheme), hpu.scheme)
+        network = cut_network(self._network, words.lpu, words.stored)
+        return self._measured(network, SCREENING_IMAGES, False)
 
-    def refined(
-        self, candidate: Candidate, reference: Scheme | None, stored: StoredParameters | None
-    ) -> tuple[Candidate, tuple[LayerStatistic, ...]]:
-        """Take per-layer statistics, refine the scheme by them and run it on all images.
-
-        ``reference`` is the scheme that the statistics cut one thing of; by default the
-        candidate's own, so that refinement walks the layers in their order of execution.
-        """
-        statistics = self._search.statistics(
-            candidate.scheme, reference or candidate.scheme, stored
+    def pair(
+        self, precision: Precision, hpu: Candidate, *, refine: bool
+    ) -> tuple[CandidatePair, tuple[LayerStatistic, ...]]:
+        """Return an LPU and its HPU on all images, and the statistics that led the LPU's scheme."""
+        scheme = self._tensors(precision, hpu.scheme)
+        statistics: tuple[LayerStatistic, ...] = ()
+        if refine:
+            scheme, statistics = self._refined(scheme)
+        words = self._sharing.share(scheme, hpu.scheme)
+        pair = CandidatePair(
+            lpu=self._measured(cut_network(self._network, words.lpu, words.stored), None, refine),
+            hpu=self._measured(compile_network(self._network, words.stored), None, False),
+            stored=words.stored,
         )
-        scheme = self._search.refine(candidate.scheme, statistics, stored)
-        return self.complete(scheme, stored, True), statistics
+        return pair, statistics
 
-    def complete(self, scheme: Scheme, stored: StoredParameters | None, refined: bool) -> Candidate:
-        """Run a scheme on all images."""
-        return self._run(scheme, stored, self._evaluation.size, refined)
+    def _tensors(self, precision: Precision, hpu: Scheme | None) -> Scheme:
+        """Return a scheme whose tensors are the precision's; its weights are yet to be made."""
+        scheme = self._search.initial(replace(precision, weight_bits=SEARCH_WEIGHT_BITS), hpu)
+        return replace(scheme, precision=precision)
 
-    def _run(
-        self, scheme: Scheme, stored: StoredParameters | None, images: int, refined: bool
-    ) -> Candidate:
-        return self._measured(scheme, self._search.compile(scheme, stored), images, refined)
+    def _refined(self, scheme: Scheme) -> tuple[Scheme, tuple[LayerStatistic, ...]]:
+        reference = self._search.initial(Precision(SEARCH_WEIGHT_BITS, SEARCH_WEIGHT_BITS))
+        statistics = self._search.statistics(scheme, reference)
+        return self._search.refine(scheme, statistics), statistics
 
-    def _measured(
-        self, scheme: Scheme, network: IntegerNetwork, images: int, refined: bool
-    ) -> Candidate:
+    def _measured(self, network: IntegerNetwork, images: int | None, refined: bool) -> Candidate:
         words = quantise_images(self._evaluation.images[:images], network.stored_input)
         logits = Emulator(network, self._threads).logits(words)
         correct = top_correct(logits, self._evaluation.labels[:images], self._evaluation.top)
+        scheme = network.scheme
         return Candidate(scheme.precision, scheme, network, logits, correct, refined)
-
-    def with_stored(self, hpu: Candidate, stored: StoredParameters) -> Candidate:
-        """Run the HPU on all images with the words that an LPU is cut from."""
-        return self._measured(
-            hpu.scheme,
-            compile_network(self._network, hpu.scheme, stored),
-            self._evaluation.size,
-            hpu.refined,
-        )
 
     def outcomes(self, lpu: Candidate, hpu: Candidate) -> Outcomes:
         """Return what the CEU sees of a pair of candidates, on the images that both ran."""
@@ -170,3 +195,9 @@ class CandidateRunner:
             lpu.exp_scale,
             self._evaluation.top,
         )
+
+
+def _rounding_images(network: Network) -> int:
+    largest = max(prod(shape) for shape in network.shapes.values())
+    least, most = ROUNDING_IMAGES
+    return min(max(ROUNDING_VALUES // largest, least), most)

@@ -1,22 +1,28 @@
 """The plan's decisions, in the order in which they depend on each other.
 
 1. HPU: the shortest wordlength from 8 bits on that is as accurate as the float network (within a
-   quarter of the tolerance), or what the user says. Shorter ones would leave too few bits to cut
-   the LPU's weights from: rounding half up meets ties, hence a bias, once in ``2**shift`` words.
-2. LPU: every pair of wordlengths of 2..8 bits is screened on a part of the evaluation set; the
-   pairs that promise the fastest cascade are refined and run on all of it.
+   quarter of the tolerance), or what the user says. Shorter ones would leave an LPU's words too
+   little room around its weights (``quantisation.sharing``).
+2. LPU: pairs of wordlengths of 2..8 bits are screened on a part of the evaluation set, the one
+   with the fastest possible cascade first, until no other can be faster than the best ones seen;
+   those are refined and run on all images.
 3. CEU: M, N and threshold that forward the fewest images within the tolerance, exactly.
 4. Baseline: the fastest single-stage design of any pair of wordlengths, with the same quantiser
    and the same search over hardware, that meets the same tolerance.
+
+What "within the tolerance" means, and which images may choose, is the protocol's to say
+(``toolflow.confidence.protocol``): an estimate on all images, or a guarantee.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from toolflow.confidence.tuning import Outcomes, Setting, required_correct, tune
-from toolflow.emulator.integer_network import StoredParameters, balance, store
+from toolflow.confidence.guarantee import PairedOutcomes, error_bound
+from toolflow.confidence.protocol import AddedError, ToleranceProtocol
+from toolflow.confidence.tuning import Outcomes, Setting, required_correct
+from toolflow.emulator.integer_network import StoredParameters
 from toolflow.errors import GoalError, UserError
 from toolflow.exploration.search import CascadeDesign, Explorer, SingleDesign
 from toolflow.network.graph import Network
@@ -29,10 +35,13 @@ HPU_BITS = range(8, 17)
 HPU_MARGIN_SHARE = 0.25
 """The HPU may lose this share of the tolerance against the float network."""
 
-HOPELESS = 0.9
-"""Precisions below one that forwards this share of the images are not screened."""
+NARROWER_AT_BEST = 0.04
+"""A narrower LPU may forward less than a wider one by this share, by luck, not by more."""
 
-FINALISTS = 5
+FIRST_SCREENED = (Precision(4, 4), Precision(3, 3))
+"""Screened before any bound is known; they bound all that is narrower."""
+
+FINALISTS = 3
 NEAR_MISS = 0.01
 """A baseline this far below its target accuracy may still be refined into meeting it."""
 
@@ -46,9 +55,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
-    """An LPU candidate run on all images, with its HPU, CEU setting and hardware.
+    """An LPU candidate run on all images, with its HPU and what to expect of their cascade.
 
-    ``stored`` are the words that both units use, ``hpu`` the HPU with exactly those.
+    ``stored`` are the words that both units use, ``hpu`` the HPU with exactly those; ``forwarded``
+    is the share that the design was made for.
     """
 
     candidate: Candidate
@@ -56,16 +66,28 @@ class Finalist:
     stored: StoredParameters
     statistics: tuple[LayerStatistic, ...]
     outcomes: Outcomes
-    setting: Setting
+    forwarded: float
     design: CascadeDesign
 
 
 @dataclass(frozen=True, eq=False)
+class Cascade:
+    """The chosen LPU with the CEU's setting, the design for it, and the error that it adds."""
+
+    finalist: Finalist
+    setting: Setting
+    design: CascadeDesign
+    added_error: AddedError
+
+
+@dataclass(frozen=True, eq=False)
 class Baseline:
-    """A single-stage design with the accuracy that it was chosen for."""
+    """A single-stage design with the error that it adds to the HPU's, and that error's bound."""
 
     candidate: Candidate
     design: SingleDesign
+    counts: PairedOutcomes
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +120,7 @@ class Decisions:
 
     hpu: Candidate
     stored: StoredParameters
-    lpu: Finalist
+    cascade: Cascade
     baseline: Baseline
     considered: tuple[Screened, ...]
     tolerances: tuple[TolerancePoint, ...]
@@ -111,7 +133,7 @@ class Planner:
         network: the float network.
         evaluation: labelled images with the metric.
         explorer: the hardware search of the device.
-        tolerance: allowed rise of the error over the HPU's, 0..1.
+        protocol: how the allowed rise of the error over the HPU's is held.
         progress: called with a line before each longer piece of work.
         threads: emulator threads.
     """
@@ -121,18 +143,18 @@ class Planner:
         network: Network,
         evaluation: EvaluationSet,
         explorer: Explorer,
-        tolerance: float,
+        protocol: ToleranceProtocol,
         progress: Progress,
         threads: int,
     ) -> None:
         self._network = network
         self._evaluation = evaluation
         self._explorer = explorer
-        self._tolerance = tolerance
+        self._protocol = protocol
         self._progress = progress
         progress("measuring the float network's tensors")
         self._runner = CandidateRunner(network, evaluation, threads)
-        self._screened_singles: dict[Precision, float] = {}
+        self._screened_lpus: dict[Precision, float] = {}
         self._plain_singles: dict[Precision, Candidate] = {}
         self._refined_singles: dict[Precision, Candidate] = {}
 
@@ -146,27 +168,28 @@ class Planner:
             UserError: the LPU's precision exceeds the HPU's, or the device is too small.
         """
         hpu = self._choose_hpu(hpu_bits)
-        stored = store(self._network, hpu.scheme)
-        screened = self._screen(hpu, stored, lpu_bits)
+        screened = self._screen(hpu, lpu_bits)
         finalists = [
-            self._finalist(item.precision, hpu, stored)
+            self._finalist(item.precision, hpu)
             for item in sorted(screened, key=_promise)[:FINALISTS]
         ]
         best = min(finalists, key=_merit)
-        self._screen_singles()
+        self._progress("setting the threshold")
+        cascade = self._settled(best, self._protocol)
+        self._screened_lpus = {item.precision: item.accuracy for item in screened}
         hpu = best.hpu
-        baseline = self._baseline(hpu, self._tolerance, refine=True)
+        baseline = self._baseline(hpu, self._protocol, refine=True)
         self._progress("other tolerances")
         points = tuple(
-            self._point(tolerance, finalists, hpu)
-            for tolerance in sorted({*REPORTED_TOLERANCES, self._tolerance})
+            self._point(self._protocol.at(tolerance), finalists, hpu)
+            for tolerance in sorted({*REPORTED_TOLERANCES, self._protocol.tolerance})
         )
         return Decisions(
             hpu=hpu,
             stored=best.stored,
-            lpu=best,
+            cascade=cascade,
             baseline=baseline,
-            considered=(*screened, *map(self._final_row, finalists), *self._single_rows()),
+            considered=(*screened, *map(_final_row, finalists), *self._single_rows()),
             tolerances=points,
         )
 
@@ -175,15 +198,16 @@ class Planner:
     def _choose_hpu(self, wanted: Precision | None) -> Candidate:
         if wanted is not None:
             self._progress(f"HPU at {wanted} bits")
-            return self._runner.full(wanted)
-        required = self._evaluation.float_correct - int(
-            HPU_MARGIN_SHARE * self._tolerance * self._evaluation.size
+            return self._runner.single(wanted)
+        seen = self._protocol.choosing(self._evaluation.size)
+        required = _first(self._evaluation, seen).float_correct - int(
+            HPU_MARGIN_SHARE * self._protocol.tolerance * seen
         )
         best: Candidate | None = None
         for bits in HPU_BITS:
             self._progress(f"HPU: trying {bits} bits")
-            candidate = self._runner.full(Precision(bits, bits))
-            if candidate.correct.sum() >= required:
+            candidate = self._runner.single(Precision(bits, bits))
+            if candidate.correct[:seen].sum() >= required:
                 return candidate
             if best is None or candidate.accuracy > best.accuracy:
                 best = candidate
@@ -198,49 +222,78 @@ class Planner:
 
     # ------------------------------------------------------------------ LPU
 
-    def _screen(
-        self, hpu: Candidate, stored: StoredParameters, wanted: Precision | None
-    ) -> list[Screened]:
+    def _screen(self, hpu: Candidate, wanted: Precision | None) -> list[Screened]:
+        """Screen LPUs until none that is left can be among the finalists."""
         if wanted is not None:
             if not _within(wanted, hpu.precision):
                 raise UserError(
                     f"--lpu-bits {wanted} is more than the HPU's {hpu.precision}: the LPU's "
                     "parameters are cut from the HPU's, so neither may be wider"
                 )
-            precisions = [wanted]
-        else:
-            every = (Precision(w, a) for w in reversed(LPU_BITS) for a in reversed(LPU_BITS))
-            precisions = [p for p in every if _within(p, hpu.precision)]
-        screened: list[Screened] = []
-        for precision in precisions:
-            if any(
-                item.forwarded >= HOPELESS and _within(precision, item.precision)
-                for item in screened
-            ):
-                continue
-            self._progress(f"LPU: screening {precision}")
-            candidate = self._runner.screen(precision, stored)
-            setting = tune(self._runner.outcomes(candidate, hpu), self._tolerance)
-            design = self._cascade(candidate, hpu, setting.forwarded / candidate.images)
-            screened.append(_screened("lpu", candidate, setting, design.images_per_s))
+            return [self._screened_lpu(wanted, hpu)]
+        every = (Precision(w, a) for w in LPU_BITS for a in LPU_BITS)
+        left = {p for p in every if _within(p, hpu.precision)}
+        screened = []
+        for precision in FIRST_SCREENED:
+            if precision in left:
+                left.remove(precision)
+                screened.append(self._screened_lpu(precision, hpu))
+        while left:
+            bounds = {p: self._rate_at_best(p, hpu, screened) for p in left}
+            precision = max(left, key=lambda p: (bounds[p], -p.weight_bits - p.act_bits))
+            rates = sorted((item.images_per_s for item in screened), reverse=True)
+            if len(rates) >= FINALISTS and bounds[precision] <= rates[FINALISTS - 1]:
+                break
+            left.remove(precision)
+            screened.append(self._screened_lpu(precision, hpu))
         return screened
 
-    def _finalist(self, precision: Precision, hpu: Candidate, stored: StoredParameters) -> Finalist:
+    def _rate_at_best(
+        self, precision: Precision, hpu: Candidate, screened: Iterable[Screened]
+    ) -> float:
+        """Bound a cascade's rate: it forwards hardly less than those of wider LPUs do."""
+        wider = [item.forwarded for item in screened if _within(precision, item.precision)]
+        forwarded = max([0.0, *(share - NARROWER_AT_BEST for share in wider)])
+        design = self._explorer.cascade(
+            (precision.weight_bits, precision.act_bits),
+            (hpu.precision.weight_bits, hpu.precision.act_bits),
+            forwarded,
+            self._narrowest_reads(precision, hpu),
+        )
+        return design.images_per_s
+
+    def _narrowest_reads(self, precision: Precision, hpu: Candidate) -> tuple[int, ...]:
+        spare = hpu.precision.weight_bits - precision.weight_bits
+        return (spare,) * len(self._network.weight_layers)
+
+    def _screened_lpu(self, precision: Precision, hpu: Candidate) -> Screened:
+        self._progress(f"LPU: screening {precision}")
+        candidate = self._runner.screen(precision, hpu)
+        forwarded = self._protocol.expected_forwarded(self._runner.outcomes(candidate, hpu))
+        design = self._cascade(candidate, hpu, forwarded)
+        return _screened("lpu", candidate, forwarded, design.images_per_s)
+
+    def _finalist(self, precision: Precision, hpu: Candidate) -> Finalist:
+        """Return the better of a precision's starting scheme and its refined one."""
         self._progress(f"LPU: refining {precision}")
-        plain = self._runner.full(precision, stored)
-        refined, statistics = self._runner.refined(plain, hpu.scheme, stored)
         options = []
-        for candidate in (plain, refined):
-            words = balance(self._network, stored, candidate.scheme)
-            own_hpu = self._runner.with_stored(hpu, words)
-            outcomes = self._runner.outcomes(candidate, own_hpu)
-            setting = tune(outcomes, self._tolerance)
-            forwarded = setting.forwarded / candidate.images
-            design = self._cascade(candidate, hpu, forwarded)
+        for refine in (False, True):
+            pair, statistics = self._runner.pair(precision, hpu, refine=refine)
+            outcomes = self._runner.outcomes(pair.lpu, pair.hpu)
+            forwarded = self._protocol.expected_forwarded(outcomes)
+            design = self._cascade(pair.lpu, pair.hpu, forwarded)
             options.append(
-                Finalist(candidate, own_hpu, words, statistics, outcomes, setting, design)
+                Finalist(pair.lpu, pair.hpu, pair.stored, statistics, outcomes, forwarded, design)
             )
-        return min(options, key=lambda finalist: finalist.setting.forwarded)
+        seen = self._protocol.choosing(self._evaluation.size)
+        best = min(options, key=lambda f: (f.forwarded, -int(f.candidate.correct[:seen].sum())))
+        return replace(best, statistics=options[-1].statistics)
+
+    def _settled(self, finalist: Finalist, protocol: ToleranceProtocol) -> Cascade:
+        setting = protocol.settle(finalist.outcomes)
+        forwarded = setting.forwarded / finalist.outcomes.images
+        design = self._cascade(finalist.candidate, finalist.hpu, forwarded)
+        return Cascade(finalist, setting, design, protocol.judge(finalist.outcomes, setting))
 
     def _cascade(self, lpu: Candidate, hpu: Candidate, forwarded: float) -> CascadeDesign:
         low, high = lpu.precision, hpu.precision
@@ -253,52 +306,43 @@ class Planner:
 
     # ------------------------------------------------------------------ baseline
 
-    def _screen_singles(self) -> None:
-        """Screen the widest partner of each wordlength: they bound all narrower pairs."""
-        widest = LPU_BITS[-1]
-        pairs = {Precision(b, widest) for b in LPU_BITS} | {Precision(widest, b) for b in LPU_BITS}
-        for precision in sorted(pairs, key=str):
-            self._progress(f"single stage: screening {precision}")
-            self._screened_singles[precision] = self._runner.screen(precision, None).accuracy
-
     def _out_of_reach(self, precision: Precision, target: float) -> bool:
+        """Whether a wider single stage, or an LPU that wide, misses the target by far."""
         known = {p: c.accuracy for p, c in self._plain_singles.items()}
         return any(
             _within(precision, other) and accuracy < target - OUT_OF_REACH
-            for other, accuracy in {**self._screened_singles, **known}.items()
+            for other, accuracy in (*self._screened_lpus.items(), *known.items())
         )
 
-    def _baseline(self, hpu: Candidate, tolerance: float, *, refine: bool) -> Baseline:
+    def _baseline(self, hpu: Candidate, protocol: ToleranceProtocol, *, refine: bool) -> Baseline:
         """Return the fastest single stage within a tolerance, near misses refined if asked."""
-        required = required_correct(hpu.correct, tolerance)
-        target = required / self._evaluation.size
+        target = required_correct(hpu.correct, protocol.tolerance) / self._evaluation.size
         precisions = {Precision(w, a) for w in LPU_BITS for a in LPU_BITS} | {hpu.precision}
         designs = {p: self._single(p) for p in precisions}
         for precision in sorted(precisions, key=lambda p: -designs[p].images_per_s):
             if precision == hpu.precision:
-                return Baseline(hpu, designs[precision])
+                return _baseline_of(hpu, hpu, designs[precision], protocol)
             if self._out_of_reach(precision, target):
                 continue
             candidate = self._single_candidate(precision)
-            missing = required - int(candidate.correct.sum())
-            if 0 < missing <= NEAR_MISS * candidate.images:
+            if 0 < protocol.excess(candidate.correct, hpu.correct) <= NEAR_MISS:
                 if refine:
                     self._refine_single(precision)
                 candidate = self._refined_singles.get(precision, candidate)
-            if candidate.correct.sum() >= required:
-                return Baseline(candidate, designs[precision])
+            if protocol.excess(candidate.correct, hpu.correct) <= 0:
+                return _baseline_of(candidate, hpu, designs[precision], protocol)
         raise AssertionError("the HPU's own precision always meets the tolerance")
 
     def _single_candidate(self, precision: Precision) -> Candidate:
         if precision not in self._plain_singles:
             self._progress(f"single stage: trying {precision}")
-            self._plain_singles[precision] = self._runner.full(precision)
+            self._plain_singles[precision] = self._runner.single(precision)
         return self._plain_singles[precision]
 
     def _refine_single(self, precision: Precision) -> None:
         self._progress(f"single stage: refining {precision}")
         plain = self._single_candidate(precision)
-        refined, _ = self._runner.refined(plain, None, None)
+        refined = self._runner.single(precision, refine=True)
         self._refined_singles[precision] = max((refined, plain), key=lambda c: c.accuracy)
 
     def _single(self, precision: Precision) -> SingleDesign:
@@ -307,34 +351,27 @@ class Planner:
     # ------------------------------------------------------------------ for the report
 
     def _point(
-        self,
-        tolerance: float,
-        finalists: Iterable[Finalist],
-        hpu: Candidate,
+        self, protocol: ToleranceProtocol, finalists: Iterable[Finalist], hpu: Candidate
     ) -> TolerancePoint:
         options = []
         for finalist in finalists:
-            setting = tune(finalist.outcomes, tolerance)
-            forwarded = setting.forwarded / finalist.outcomes.images
+            forwarded = protocol.expected_forwarded(finalist.outcomes)
             design = self._cascade(finalist.candidate, hpu, forwarded)
-            options.append((design.images_per_s, forwarded))
-        rate, forwarded = max(options)
-        baseline = self._baseline(hpu, tolerance, refine=False)
+            options.append(replace(finalist, forwarded=forwarded, design=design))
+        cascade = self._settled(min(options, key=_merit), protocol)
+        baseline = self._baseline(hpu, protocol, refine=False)
         return TolerancePoint(
-            tolerance,
-            forwarded,
-            rate,
+            protocol.tolerance,
+            cascade.setting.forwarded / cascade.finalist.outcomes.images,
+            cascade.design.images_per_s,
             baseline.candidate.precision,
             baseline.design.images_per_s,
         )
 
-    def _final_row(self, finalist: Finalist) -> Screened:
-        return _screened("lpu", finalist.candidate, finalist.setting, finalist.design.images_per_s)
-
     def _single_rows(self) -> list[Screened]:
         tried = {**self._plain_singles, **self._refined_singles}
         return [
-            _screened("single", candidate, None, self._single(precision).images_per_s)
+            _screened("single", candidate, 0.0, self._single(precision).images_per_s)
             for precision, candidate in tried.items()
         ]
 
@@ -349,18 +386,37 @@ def _merit(finalist: Finalist) -> tuple[float, int]:
     return -finalist.design.images_per_s, precision.weight_bits + precision.act_bits
 
 
+def _first(evaluation: EvaluationSet, images: int) -> EvaluationSet:
+    return replace(
+        evaluation,
+        images=evaluation.images[:images],
+        labels=evaluation.labels[:images],
+        float_logits=evaluation.float_logits[:images],
+    )
+
+
 def _within(low: Precision, high: Precision) -> bool:
     return low.weight_bits <= high.weight_bits and low.act_bits <= high.act_bits
 
 
-def _screened(
-    role: str, candidate: Candidate, setting: Setting | None, images_per_s: float
-) -> Screened:
+def _baseline_of(
+    candidate: Candidate, hpu: Candidate, design: SingleDesign, protocol: ToleranceProtocol
+) -> Baseline:
+    counts = protocol.compare(candidate.correct, hpu.correct)
+    bound = 0.0 if candidate is hpu else error_bound(counts, protocol.confidence)
+    return Baseline(candidate, design, counts, bound)
+
+
+def _final_row(finalist: Finalist) -> Screened:
+    return _screened("lpu", finalist.candidate, finalist.forwarded, finalist.design.images_per_s)
+
+
+def _screened(role: str, candidate: Candidate, forwarded: float, images_per_s: float) -> Screened:
     return Screened(
         role=role,
         precision=candidate.precision,
         accuracy=candidate.accuracy,
-        forwarded=setting.forwarded / candidate.images if setting else 0.0,
+        forwarded=forwarded,
         images_per_s=images_per_s,
         images=candidate.images,
         refined=candidate.refined,

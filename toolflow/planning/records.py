@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from toolflow import __version__
 from toolflow.confidence.decision import THRESHOLD_FRACTION_BITS
+from toolflow.confidence.protocol import AddedError
 from toolflow.emulator.integer_network import IntegerMatmul
 from toolflow.exploration.search import Engine
 from toolflow.fixedpoint import Format
@@ -14,6 +15,7 @@ from toolflow.hardware.workload import LayerWork
 from toolflow.network.graph import Network, WeightLayer
 from toolflow.plan import (
     SCHEMA_VERSION,
+    AddedErrorRecord,
     BaselineRecord,
     CandidateRecord,
     CeuRecord,
@@ -44,14 +46,15 @@ def plan_of(
     evaluation: EvaluationSet,
     metric: str,
     tolerance: float,
+    guarantee: float | None,
     device: Device,
     work: tuple[LayerWork, ...],
     decisions: Decisions,
 ) -> Plan:
     """Return the Plan that records ``decisions``."""
-    lpu, hpu = decisions.lpu.candidate, decisions.hpu
-    setting, scale = decisions.lpu.setting, decisions.lpu.candidate.exp_scale
-    design, baseline = decisions.lpu.design, decisions.baseline
+    cascade, baseline = decisions.cascade, decisions.baseline
+    lpu, hpu = cascade.finalist.candidate, decisions.hpu
+    setting, scale, design = cascade.setting, lpu.exp_scale, cascade.design
     return Plan(
         schema_version=SCHEMA_VERSION,
         tool_version=__version__,
@@ -63,6 +66,7 @@ def plan_of(
         ),
         metric=metric,
         tolerance=tolerance,
+        guarantee=guarantee,
         device=DeviceRecord(
             name=device.name,
             part=device.part,
@@ -90,6 +94,7 @@ def plan_of(
         ),
         forwarded_fraction=setting.forwarded / evaluation.size,
         cascade_accuracy=setting.correct / evaluation.size,
+        added_error=_added_error(cascade.added_error),
         design=DesignRecord(
             clock_mhz=device.clock_mhz,
             batch=design.batch,
@@ -102,6 +107,8 @@ def plan_of(
             weight_bits=baseline.candidate.precision.weight_bits,
             act_bits=baseline.candidate.precision.act_bits,
             accuracy=baseline.candidate.accuracy,
+            error_increase=baseline.counts.added_error,
+            error_increase_bound=baseline.bound,
             images_per_s=baseline.design.images_per_s,
             design=_engine(baseline.design.engine),
         ),
@@ -120,7 +127,7 @@ def plan_of(
             )
             for row in decisions.considered
         ),
-        statistics=tuple(StatisticRecord(**asdict(item)) for item in decisions.lpu.statistics),
+        statistics=tuple(StatisticRecord(**asdict(item)) for item in cascade.finalist.statistics),
         tolerances=tuple(
             ToleranceRecord(
                 tolerance=point.tolerance,
@@ -135,6 +142,20 @@ def plan_of(
             *_roofline("LPU", design.lpu, design.batch, work),
             *_roofline("HPU", design.hpu, design.batch, work),
         ),
+    )
+
+
+def _added_error(error: AddedError) -> AddedErrorRecord:
+    return AddedErrorRecord(
+        losses=error.counts.losses,
+        gains=error.counts.gains,
+        images=error.counts.images,
+        error_increase=error.estimate,
+        error_increase_bound=error.bound,
+        confidence=error.confidence,
+        holds=error.holds,
+        samples_needed=error.samples_needed,
+        samples_least=error.samples_least,
     )
 
 

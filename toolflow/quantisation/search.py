@@ -25,9 +25,7 @@ from toolflow.emulator.integer_network import (
     StoredParameters,
     compile_network,
     cut_network,
-    cut_weights,
     quantise_images,
-    scaled,
     store,
 )
 from toolflow.fixedpoint import LOGIT_BITS, Format, dequantise, fraction_for
@@ -35,7 +33,6 @@ from toolflow.network.graph import Network, WeightLayer
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, Scheme, TensorGroup, WeightFormat
 from toolflow.quantisation.statistics import (
-    CLIPPING_STEPS,
     LayerStatistic,
     TensorStatistics,
     candidate_formats,
@@ -60,16 +57,24 @@ class Rules:
         unsigned: activations that are never negative have no sign bit.
         zero_points: activations that are rarely negative have a zero point.
         least_error: scales start from the least squared error, else from what clips nothing.
+        scale_a_channel: weights have a scale for each output channel, that of its largest weight.
         refine_weights: the refinement moves weight formats, else only activations'.
     """
 
     unsigned: bool = True
     zero_points: bool = True
     least_error: bool = True
+    scale_a_channel: bool = True
     refine_weights: bool = False
 
 
-PAPER = Rules(unsigned=False, zero_points=False, least_error=False, refine_weights=True)
+PAPER = Rules(
+    unsigned=False,
+    zero_points=False,
+    least_error=False,
+    scale_a_channel=False,
+    refine_weights=True,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +116,16 @@ class SchemeSearch:
         self._float_softmax = softmax(calibration.logits.astype(np.float64))
         self.groups = groups
 
-    def initial(self, precision: Precision, stored: StoredParameters | None = None) -> Scheme:
-        """Return the starting scheme; ``stored`` makes it an LPU's, no finer than those words."""
+    def initial(self, precision: Precision, hpu: Scheme | None = None) -> Scheme:
+        """Return the starting scheme; ``hpu`` makes it an LPU's, no finer than the HPU's."""
         tensors = {
             name: fmt
             for group in self.groups
-            for fmt in [self._group_format(group, precision, stored)]
+            for fmt in [self._group_format(group, precision, hpu)]
             for name in group.tensors
         }
         weights = {
-            layer.name: self._weight_format(layer, precision, stored)
+            layer.name: self._weight_format(layer, precision, hpu)
             for layer in self._network.weight_layers
         }
         scheme = Scheme(precision, MappingProxyType(weights), MappingProxyType(tensors))
@@ -161,8 +166,6 @@ class SchemeSearch:
         """Improve a scheme layer by layer, most harmful first; never returns a worse one."""
         best = self.loss(scheme, stored)
         for statistic in sorted(statistics, key=lambda s: -s.divergence)[:REFINED_ITEMS]:
-            if statistic.kind == "weight" and not self._rules.refine_weights:
-                continue
             improved = True
             while improved:
                 improved = False
@@ -185,10 +188,10 @@ class SchemeSearch:
         return divergence(self._float_softmax, logits), accuracy
 
     def _group_format(
-        self, group: TensorGroup, precision: Precision, stored: StoredParameters | None
+        self, group: TensorGroup, precision: Precision, hpu: Scheme | None
     ) -> Format:
         statistics = self._calibration.tensors[group.name]
-        finest = stored.scheme.tensors[group.name].frac if stored else None
+        finest = hpu.tensors[group.name].frac if hpu else None
         if group.is_head:
             frac = fraction_for(statistics.limit * LOGIT_HEADROOM, LOGIT_BITS, True)
             return Format(LOGIT_BITS, frac if finest is None else min(frac, finest))
@@ -201,32 +204,23 @@ class SchemeSearch:
         return least_error(statistics, formats) if self._rules.least_error else formats[0]
 
     def _weight_format(
-        self, layer: WeightLayer, precision: Precision, stored: StoredParameters | None
+        self, layer: WeightLayer, precision: Precision, hpu: Scheme | None
     ) -> WeightFormat:
-        """Return a format with one scale for the layer."""
-        channels = len(layer.weight)
-        limit = float(np.abs(layer.weight).max())
-        coarsest = fraction_for(limit, precision.weight_bits, True)
-        fracs = range(coarsest, coarsest + (CLIPPING_STEPS if self._rules.least_error else 1))
-        if stored is not None:
-            finest = stored.layers[layer.name].weight_format.frac
-            fracs = [frac for frac in fracs if frac <= finest] or [finest]
-        formats = [WeightFormat.uniform(precision.weight_bits, f, channels) for f in fracs]
-
-        def error(fmt: WeightFormat) -> float:
-            real = scaled(layer.weight, fmt)
-            if stored is None:
-                words = np.clip(np.floor(real + 0.5), fmt.words.low, fmt.words.high)
-            else:
-                source = stored.layers[layer.name]
-                words = cut_weights(source.weight, source.weight_format, fmt).astype(np.float64)
-            return float(np.mean(np.ldexp(words - real, -fmt.frac) ** 2))
-
-        return min(formats, key=error)
+        bits = precision.weight_bits
+        if self._rules.scale_a_channel:
+            limits = np.abs(layer.weight).reshape(len(layer.weight), -1).max(axis=1)
+            coarse = fraction_for(float(limits.max()), bits, True)
+            fracs = [fraction_for(float(x), bits, True) if x > 0 else coarse for x in limits]
+            return WeightFormat(bits, tuple(min(f, coarse + bits) for f in fracs))
+        frac = fraction_for(float(np.abs(layer.weight).max()), bits, True)
+        if hpu is not None:
+            frac = min(frac, hpu.weights[layer.name].frac)
+        return WeightFormat.uniform(bits, frac, len(layer.weight))
 
     def _items(self, scheme: Scheme) -> Iterator[_Item]:
-        for layer in self._network.weight_layers:
-            yield _Item(layer.name, "weight", scheme.weights[layer.name])
+        if self._rules.refine_weights:
+            for layer in self._network.weight_layers:
+                yield _Item(layer.name, "weight", scheme.weights[layer.name])
         for group in self.groups:
             if not group.is_head:
                 yield _Item(group.name, "activation", scheme.tensors[group.name])

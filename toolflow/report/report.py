@@ -23,7 +23,7 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, str], ...]:
     return (
         ("network", f"{plan.network.name}, {plan.network.macs / 1e6:.3g} M MACs an image"),
         ("device", f"{plan.device.name} at {plan.design.clock_mhz:g} MHz"),
-        ("tolerance", f"{100 * plan.tolerance:g} points of {plan.metric} error"),
+        ("tolerance", _tolerance(plan)),
         (
             "evaluated on",
             f"{plan.evaluation.images} images, float {_pc(plan.evaluation.float_accuracy)}",
@@ -33,14 +33,58 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("CEU", f"gBvSB<{ceu.m},{ceu.n}>, threshold {ceu.threshold:.4f}"),
         ("forwarded to the HPU", _pc(plan.forwarded_fraction)),
         ("cascade accuracy", _pc(plan.cascade_accuracy)),
+        ("added error over the HPU", _added_error(plan)),
         ("cascade", f"{plan.images_per_s:,.0f} images/s (predicted)"),
         (
             "best single stage",
             f"{baseline.images_per_s:,.0f} images/s at {_bits(baseline)} bit, "
-            f"{_pc(baseline.accuracy)}",
+            f"{_pc(baseline.accuracy)}, added error {_points(baseline.error_increase)}, "
+            f"at most {_points(baseline.error_increase_bound)}",
         ),
         ("speed-up", f"{plan.speedup:.2f}x"),
     )
+
+
+def sample_advice(plan: Plan) -> str:
+    """Return what more labelled images would do for the tolerance; empty where it needs none."""
+    error, have = plan.added_error, plan.evaluation.images
+    confidence = _confidence(error.confidence)
+    if (
+        error.error_increase_bound <= plan.tolerance
+        and plan.forwarded_fraction < 1
+        and not error.samples_needed
+    ):
+        return ""
+    if error.samples_least is None:
+        return (
+            f"No number of labelled images shows an added error of {_points(plan.tolerance)} or "
+            f"less with {confidence} confidence; allow a larger --tolerance."
+        )
+    parts = []
+    if have < error.samples_least:
+        effect = (
+            ""
+            if plan.guarantee is None
+            else ", so every image is forwarded and the LPU is idle work"
+        )
+        parts.append(
+            f"{have} labelled images are too few{effect}: at least {error.samples_least:,} are "
+            f"needed to show an added error of {_points(plan.tolerance)} or less with {confidence} "
+            "confidence, and those only if no answer is lost."
+        )
+    if error.samples_needed:
+        shown = (
+            "would show it at the rates of lost and gained answers seen here"
+            if plan.guarantee is None
+            else "would certify a cascade that gives up half of the tolerance, and so forwards less"
+        )
+        parts.append(f"About {error.samples_needed:,} labelled images {shown}.")
+    elif plan.guarantee is None and error.error_increase_bound > plan.tolerance:
+        parts.append(
+            "At the rates of lost and gained answers seen here no number of images would show it: "
+            "the threshold uses the tolerance up. Ask for --guarantee, which chooses another."
+        )
+    return " ".join(parts)
 
 
 UNIT_HEADER = ("", "LPU", "HPU", "single stage")
@@ -78,6 +122,10 @@ def render_report(plan: Plan, plots: Sequence[str]) -> str:
 
 {table(("", ""), summary_rows(plan))}
 {worth}
+## How far the tolerance holds
+
+{_holding(plan)}
+
 Rates and resources are predictions of first-form models (cycles of the MM unit are exact, memory
 is a bandwidth, resources are formulas); accuracies are bit-exact on the evaluation images. One of
 these images is {_pc(1 / plan.evaluation.images)}; `evaluate` on images that tuning did not see says
@@ -229,12 +277,63 @@ def _statistic_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
         )
 
 
+def _tolerance(plan: Plan) -> str:
+    held = (
+        "estimated" if plan.guarantee is None else f"with {_confidence(plan.guarantee)} confidence"
+    )
+    return f"{100 * plan.tolerance:g} points of {plan.metric} error, {held}"
+
+
+def _added_error(plan: Plan) -> str:
+    error = plan.added_error
+    caveat = "" if error.holds else " (not corrected for tuning)"
+    return (
+        f"{_points(error.error_increase)} on {error.images} images; at most "
+        f"{_points(error.error_increase_bound)} with {_confidence(error.confidence)} "
+        f"confidence{caveat}"
+    )
+
+
+def _holding(plan: Plan) -> str:
+    """Return the paragraph on the added error, its bound and the samples it needs."""
+    error = plan.added_error
+    seen = (
+        f"On {error.images} images the cascade loses {error.losses} answers that the HPU has and "
+        f"gains {error.gains} that it has not: {_points(error.error_increase)} of added error."
+    )
+    if plan.guarantee is None:
+        meaning = (
+            f"The upper bound with {_confidence(error.confidence)} confidence is "
+            f"{_points(error.error_increase_bound)} for a threshold chosen elsewhere; this one was "
+            "tuned on the same images, and the bound is not corrected for that. "
+            "`plan --guarantee 0.95` chooses a threshold whose bound meets the tolerance and holds."
+        )
+    else:
+        meaning = (
+            f"These images chose nothing but the threshold, by a sequence of tests whose outcome "
+            f"holds: with {_confidence(error.confidence)} confidence the added error on images of "
+            f"the same kind is at most {_points(error.error_increase_bound)}. The other "
+            f"{plan.evaluation.images - error.images} images chose all the rest. The single stage "
+            "was tested on the same images at the same confidence; each tolerance below is held by "
+            "itself, not all at once."
+        )
+    return "\n".join(line for line in (seen, meaning, sample_advice(plan)) if line)
+
+
 def _bits(record: UnitRecord | BaselineRecord) -> str:
     return f"{record.weight_bits}/{record.act_bits}"
 
 
 def _pc(value: float) -> str:
     return f"{100 * value:.2f} %"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.2f} points"
+
+
+def _confidence(value: float) -> str:
+    return f"{100 * value:g} %"
 
 
 def _text(value: int | None) -> str:

@@ -8,7 +8,22 @@ A layer's weights are two planes of ``weights.bin`` (``memory_images``): ``weigh
 first byte of the high one, whose digits have the stored wordlength less ``weight_low_bits``;
 ``weight_low_offset`` that of the low one, whose digits have ``weight_low_bits``. Both units'
 descriptors have both, though the LPU reads the high plane only: its weights are the high digits,
-saturated.
+saturated. ``records_offset`` is the first of its channels' records in ``channels.bin``.
+
+``low`` and ``high`` bound ``q``; a tensor's word is ``q + zero`` (``memory_images``). ``zero_in``,
+``zero_second`` and ``zero_out`` are the zero points of the first and the second input and of the
+output:
+
+* convolution and dense layer: words are multiplied as they are, padding is the word ``zero_in``;
+  the bias makes up for the zero point. After the clamp, ``zero_out`` is added.
+* average pooling: sums ``q = word - zero_in`` over the window, padding is ``q = 0``; after the
+  reciprocal and the clamp, ``zero_out`` is added.
+* addition: ``(word - zero_in) << align_first`` plus ``(word - zero_second) << align_second``,
+  shifted and clamped; then ``zero_out`` is added. Activation alone: the same with one input.
+* max pooling, concatenation and flattening move words: inputs and output share one format.
+
+A ``wide`` tensor's words are ``LOGIT_BITS`` wide and signed at any precision: the logits and what
+becomes them by pooling alone.
 """
 
 from __future__ import annotations
@@ -62,6 +77,8 @@ FIELDS = (
     Field("in_signed", 0, 8, 1),
     Field("leaky", 0, 9, 1),
     Field("count_pad", 0, 10, 1),
+    Field("in_wide", 0, 11, 1),
+    Field("out_wide", 0, 12, 1),
     Field("groups", 0, 16, 16),
     Field("in_channels", 1, 0, 16),
     Field("in_height", 1, 16, 16),
@@ -78,21 +95,24 @@ FIELDS = (
     Field("pad_bottom", 5, 16, 8),
     Field("pad_right", 5, 24, 8),
     Field("weight_offset", 6, 0, 32),
-    Field("bias_offset", 7, 0, 32),
+    Field("records_offset", 7, 0, 32),
     Field("weight_low_bits", 8, 0, 5),
     Field("bias_window", 8, 8, 5),
     Field("shift", 8, 16, 8),
     Field("slope_shift", 8, 24, 8),
-    Field("low", 9, 0, 32, signed=True),
-    Field("high", 10, 0, 32, signed=True),
-    Field("slope_mantissa", 11, 0, 8),
-    Field("align_first", 11, 8, 5),
-    Field("align_second", 11, 16, 5),
+    Field("low", 9, 0, 17, signed=True),
+    Field("align_first", 9, 17, 5),
+    Field("align_second", 9, 22, 5),
+    Field("high", 10, 0, 17, signed=True),
+    Field("slope_mantissa", 10, 17, 8),
+    Field("zero_in", 11, 0, 16),
+    Field("zero_second", 11, 16, 16),
     Field("input_first", 12, 0, 16),
     Field("input_second", 12, 16, 16),
     Field("output", 13, 0, 16),
     Field("channel_offset", 13, 16, 16),
     Field("reciprocal_mantissa", 14, 0, 16),
+    Field("zero_out", 14, 16, 16),
     Field("weight_low_offset", 15, 0, 32),
 )
 
@@ -155,14 +175,14 @@ def decode(data: bytes) -> dict[str, int]:
 
 
 def descriptor_image(
-    network: IntegerNetwork, weights: WeightImage, biases: ParameterImage
+    network: IntegerNetwork, weights: WeightImage, channels: ParameterImage
 ) -> bytes:
     """Return ``descriptors_<unit>.bin``: all layers in execution order."""
     ids = {name: index for index, name in enumerate(network.network.shapes)}
     return b"".join(
         encode(values, f"layer {layer.layer.name}")
         for layer in network.layers
-        for values in _descriptors(network, layer, ids, weights, biases)
+        for values in _descriptors(network, layer, ids, weights, channels)
     )
 
 
@@ -171,13 +191,19 @@ def _descriptors(
     layer: IntegerLayer,
     ids: Mapping[str, int],
     weights: WeightImage,
-    biases: ParameterImage,
+    channels: ParameterImage,
 ) -> Iterable[dict[str, int]]:
     spec, shapes = layer.layer, network.network.shapes
     formats = network.scheme.tensors
+    source_format, out_format = formats[spec.inputs[0]], formats[spec.output]
+    act_bits = network.scheme.precision.act_bits
     common = {
         "op": int(_OPS[type(spec)]),
-        "in_signed": int(formats[spec.inputs[0]].signed),
+        "in_signed": int(source_format.signed),
+        "in_wide": int(source_format.bits > act_bits),
+        "out_wide": int(out_format.bits > act_bits),
+        "zero_in": source_format.zero,
+        "zero_out": out_format.zero,
         "groups": 1,
         "output": ids[spec.output],
         **_shape("out", spec.out_shape),
@@ -192,7 +218,7 @@ def _descriptors(
         elif isinstance(spec, Pool):
             values |= _geometry(spec.kernel, spec.stride, spec.pads)
         if isinstance(layer, IntegerMatmul):
-            values |= _matmul(layer, weights, biases)
+            values |= _matmul(layer, weights, channels)
         elif isinstance(layer, IntegerAvgPool):
             mantissa, shift = reciprocal_map(layer)
             values |= _requantiser(layer.requantiser)
@@ -204,7 +230,11 @@ def _descriptors(
         elif isinstance(layer, IntegerEltwise):
             values |= _requantiser(layer.requantiser) | {"align_first": layer.align[0]}
             if len(spec.inputs) == 2:
-                values |= {"input_second": ids[spec.inputs[1]], "align_second": layer.align[1]}
+                values |= {
+                    "input_second": ids[spec.inputs[1]],
+                    "align_second": layer.align[1],
+                    "zero_second": formats[spec.inputs[1]].zero,
+                }
         yield values
 
 
@@ -232,7 +262,7 @@ def _geometry(
 
 def _requantiser(requantiser: Requantiser) -> dict[str, int]:
     values = {
-        "shift": int(requantiser.shift[0]),
+        "shift": int(requantiser.shift.min()),
         "low": requantiser.low,
         "high": requantiser.high,
     }
@@ -245,13 +275,13 @@ def _requantiser(requantiser: Requantiser) -> dict[str, int]:
     return values
 
 
-def _matmul(layer: IntegerMatmul, weights: WeightImage, biases: ParameterImage) -> dict[str, int]:
+def _matmul(layer: IntegerMatmul, weights: WeightImage, channels: ParameterImage) -> dict[str, int]:
     spec = layer.layer
     values = _requantiser(layer.requantiser) | {
         "weight_offset": weights.high_offsets[spec.name],
         "weight_low_offset": weights.low_offsets[spec.name],
         "weight_low_bits": weights.low_bits[spec.name],
-        "bias_offset": biases.offsets[spec.name],
+        "records_offset": channels.offsets[spec.name],
         "bias_window": layer.bias_window,
     }
     if isinstance(spec, Conv):

@@ -14,7 +14,8 @@ from toolflow.confidence.exp_table import EXP_BITS, exp_table
 from toolflow.emission.config_package import render_package
 from toolflow.emission.descriptors import WORDS, descriptor_image
 from toolflow.emission.directory import whole_directory
-from toolflow.emission.memory_images import bias_image, weight_image
+from toolflow.emission.memory_images import channel_image, weight_image
+from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
 from toolflow.emulator.reference import run_reference
 from toolflow.fixedpoint import IntArray
@@ -45,13 +46,13 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
     """Write ``target`` whole, or nothing.
 
     Raises:
-        UserError: ``target`` cannot be written.
+        UserError: ``target`` cannot be written, or a parameter does not fit its place in memory.
     """
     weights = weight_image(accelerator.lpu, accelerator.stored)
-    biases = bias_image(accelerator.stored)
+    channels = channel_image(accelerator.lpu, accelerator.stored)
     descriptors = {
-        "lpu": descriptor_image(accelerator.lpu, weights, biases),
-        "hpu": descriptor_image(accelerator.hpu, weights, biases),
+        "lpu": descriptor_image(accelerator.lpu, weights, channels),
+        "hpu": descriptor_image(accelerator.hpu, weights, channels),
     }
     count = len(descriptors["lpu"]) // (4 * WORDS)
     with whole_directory(target) as folder:
@@ -59,8 +60,8 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
         shutil.copyfile(accelerator.model_path, folder / MODEL_FILE)
         package = render_package(plan, count)
         (folder / "cascade_config_pkg.sv").write_text(package, encoding="utf-8")
-        (folder / "weights.bin").write_bytes(weights.data)
-        (folder / "biases.bin").write_bytes(biases.data)
+        (folder / WEIGHTS_FILE).write_bytes(weights.data)
+        (folder / CHANNELS_FILE).write_bytes(channels.data)
         for unit, data in descriptors.items():
             (folder / f"descriptors_{unit}.bin").write_bytes(data)
         (folder / "exp_table.mem").write_text(_memory_text(exp_table(), EXP_BITS))
@@ -71,6 +72,7 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
 def golden_vectors(plan: Plan, accelerator: Accelerator) -> bytes:
     """Return an ``.npz``: stored images, logits, decisions; all tensors of the first images.
 
+    Tensors are integers ``q``; in memory their words are ``q + zero`` (``memory_images``).
     Keys: ``images``; ``<unit>/logits``; ``confident``, ``margin``, ``total``, ``top``; and
     ``<unit>/tensor/<name>`` in (N, C, H, W) order.
     """

@@ -3,11 +3,22 @@
 Everything is little-endian. Feature maps and weights are channel-last: a convolution's depth runs
 over kernel row, kernel column, input channel, the channel fastest; a dense layer behind a flattened
 map has its inputs in the same (height, width, channel) order. Activations lie in the next power of
-two of their wordlength (``fixedpoint.storage_bits``), the first word in the lowest bits.
+two of their wordlength (``fixedpoint.storage_bits``), the first word in the lowest bits. A word is
+``q + zero``: unsigned where the tensor's format has a zero point, two's complement or plain
+unsigned ``q`` elsewhere, where ``zero`` is 0.
 
-``biases.bin``: per layer, from a 64-byte boundary, the 32-bit biases of its output channels. There
-is one copy of all parameters, the HPU's: the LPU's are cut from it by the windows in its
-descriptors.
+There is one copy of all parameters, the HPU's: the LPU's are cut from it by the windows in its
+descriptors. What it has of its own is a small correction of each bias.
+
+``channels.bin``: per layer, from a 64-byte boundary, an eight-byte record for each output channel:
+
+* bits 31..0: the HPU's bias, signed, for products of *words*. As ``sum(w * q)`` is
+  ``sum(w * word) - zero * sum(w)``, it is the emulator's bias less ``zero * sum(w)``: the zero point
+  costs hardware nothing.
+* bits 55..32: the LPU's correction, signed. Its bias, also for products of words, is
+  ``window(bias, bias_window) + correction``; it makes up for the zero point as well.
+* bits 63..56: the step, unsigned. Both units requantise the channel by the descriptor's ``shift``,
+  which is the coarsest channel's, plus the step.
 
 ``weights.bin``: every weight is split into two signed digits (``fixedpoint.split_planes``), the low
 one as wide as the layer's LPU window. The high digits of a layer are its high plane: all that the
@@ -35,14 +46,29 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
-from toolflow.fixedpoint import BIAS_BITS, IntArray, split_planes
+from toolflow.emulator.integer_network import IntegerMatmul, IntegerNetwork, StoredParameters
+from toolflow.errors import UserError
+from toolflow.fixedpoint import BIAS_BITS, CORRECTION_BITS, Format, IntArray, split_planes, window
 from toolflow.network.graph import Conv, Dense, Flatten, Network, WeightLayer
 
 ALIGNMENT = 64
 
 BLOCK_WORDS = 128
 """Digits that share a position's bytes (``WEIGHT_BLOCK`` in ``rtl/cascade_pkg.sv``)."""
+
+
+STEP_BITS = 8
+
+RECORD_BYTES = (BIAS_BITS + CORRECTION_BITS + STEP_BITS) // 8
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelRecords:
+    """A layer's records in ``channels.bin``, an entry an output channel."""
+
+    bias: IntArray
+    correction: IntArray
+    step: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +93,7 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
     """Return ``weights.bin`` of the words ``stored``, split for an LPU.
 
     Raises:
-        ValueError: a word is too large to be split; ``balance`` makes words that are not.
+        ValueError: a word is too large to be split; ``WeightSharing`` makes words that are not.
     """
     high, low = {}, {}
     low_bits = {layer.layer.name: layer.weight_window for layer in lpu.matmuls}
@@ -89,10 +115,73 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
     )
 
 
-def bias_image(stored: StoredParameters) -> ParameterImage:
-    """Return ``biases.bin``."""
+def channel_image(lpu: IntegerNetwork, stored: StoredParameters) -> ParameterImage:
+    """Return ``channels.bin`` for the words ``stored`` and an LPU that is cut from them.
+
+    Raises:
+        UserError: a bias or a correction does not fit its field.
+    """
     return _layers_image(
-        {name: pack_words(layer.bias, BIAS_BITS) for name, layer in stored.layers.items()}
+        {
+            layer.layer.name: pack_records(channel_records(layer, lpu, stored))
+            for layer in lpu.matmuls
+        }
+    )
+
+
+def channel_records(
+    layer: IntegerMatmul, lpu: IntegerNetwork, stored: StoredParameters
+) -> ChannelRecords:
+    """Return the records of a layer of the LPU.
+
+    Raises:
+        UserError: see ``channel_image``.
+    """
+    name, source = layer.layer.name, layer.layer.inputs[0]
+    parameters = stored.layers[name]
+    zero = stored.scheme.tensors[source].zero
+    bias = parameters.bias - zero * channel_sums(parameters.weight)
+    lpu_bias = layer.bias - lpu.scheme.tensors[source].zero * channel_sums(layer.weight)
+    full = Format(BIAS_BITS, 0)
+    cut = window(bias, layer.bias_window, full.low, full.high)
+    records = ChannelRecords(bias, lpu_bias - cut, np.array(parameters.weight_format.steps))
+    for what, values, bits in (
+        ("the HPU's bias", records.bias, BIAS_BITS),
+        ("the LPU's bias", lpu_bias, BIAS_BITS),
+        ("the correction of the LPU's bias", records.correction, CORRECTION_BITS),
+    ):
+        fmt = Format(bits, 0)
+        outside = np.flatnonzero((values < fmt.low) | (values > fmt.high))
+        if outside.size:
+            raise UserError(
+                f"layer {name}: {what} is {values[outside[0]]} in output channel {outside[0]}, "
+                f"more than the {bits} bits that it has in memory; plan with other wordlengths "
+                "(--lpu-bits, --hpu-bits), fewer bits for the activations first"
+            )
+    return records
+
+
+def channel_sums(weight: IntArray) -> IntArray:
+    """Return the sum of each output channel's weights: what a step of a zero point adds."""
+    return np.asarray(weight.reshape(len(weight), -1).sum(axis=1))
+
+
+def pack_records(records: ChannelRecords) -> bytes:
+    """Return records as they lie in memory; all values fit their fields."""
+    mask = (1 << CORRECTION_BITS) - 1
+    upper = (records.correction & mask) | records.step << CORRECTION_BITS
+    words = np.stack([records.bias & 0xFFFFFFFF, upper], axis=1)
+    return bytes(words.astype("<u4").tobytes())
+
+
+def unpack_records(data: bytes, count: int) -> ChannelRecords:
+    """Return the first ``count`` records that ``pack_records`` packed."""
+    words = np.frombuffer(data, "<u4", 2 * count).reshape(count, 2).astype(np.int64)
+    sign = 1 << (CORRECTION_BITS - 1)
+    return ChannelRecords(
+        bias=(words[:, 0] ^ 1 << 31) - (1 << 31),
+        correction=((words[:, 1] & (2 * sign - 1)) ^ sign) - sign,
+        step=words[:, 1] >> CORRECTION_BITS,
     )
 
 
@@ -104,6 +193,20 @@ def channel_last_weights(network: Network, layer: WeightLayer, weight: IntArray)
     if shape is None:
         return weight
     return weight.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(weight.shape[0], -1)
+
+
+def emulator_weights(network: Network, layer: WeightLayer, words: IntArray) -> IntArray:
+    """Return weights in the emulator's order; undoes ``channel_last_weights``."""
+    outputs = layer.weight.shape[0]
+    if isinstance(layer, Conv):
+        _, channels, height, width = layer.weight.shape
+        return words.reshape(outputs, height, width, channels).transpose(0, 3, 1, 2)
+    shape = flattened_shape(network, layer)
+    if shape is None:
+        return words.reshape(layer.weight.shape)
+    channels, height, width = shape
+    channel_first = words.reshape(outputs, height, width, channels).transpose(0, 3, 1, 2)
+    return channel_first.reshape(layer.weight.shape)
 
 
 def flattened_shape(network: Network, layer: WeightLayer) -> tuple[int, int, int] | None:
@@ -162,8 +265,9 @@ def unpack_plane(data: bytes, bits: int, count: int) -> IntArray:
     """Return the first ``count`` digits that ``pack_plane`` packed."""
     if bits == 0:
         return np.zeros(count, np.int64)
-    size = -(-count // BLOCK_WORDS) * bits * BLOCK_WORDS // 8
-    octets = np.frombuffer(data, np.uint8, size).reshape(-1, bits, BLOCK_WORDS // 8)
+    octets = np.frombuffer(data, np.uint8, plane_bytes(count, bits)).reshape(
+        -1, bits, BLOCK_WORDS // 8
+    )
     positions = np.unpackbits(octets, axis=-1, bitorder="little").astype(np.int64)
     weights = np.left_shift(1, np.arange(bits))
     weights[-1] *= -1
@@ -176,3 +280,8 @@ def _layers_image(parts: Mapping[str, bytes]) -> ParameterImage:
         offsets[name] = len(data)
         data += part + bytes(-len(part) % ALIGNMENT)
     return ParameterImage(bytes(data), MappingProxyType(offsets))
+
+
+def plane_bytes(count: int, bits: int) -> int:
+    """Return how long a plane of ``count`` digits is."""
+    return -(-count // BLOCK_WORDS) * bits * BLOCK_WORDS // 8

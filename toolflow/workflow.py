@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolflow.confidence.guarantee import DEFAULT_CONFIDENCE, LEAST_CONFIDENCE
+from toolflow.confidence.measures import LabelledLogits
 from toolflow.confidence.protocol import Estimated, Guaranteed, ToleranceProtocol
 from toolflow.datasets import Samples, load_samples, preprocess
 from toolflow.emission.directory import check_target, whole_files
@@ -116,8 +118,18 @@ def make_plan(request: PlanRequest, progress: Progress) -> Plan:
     return plan
 
 
-def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> Evaluation:
-    """Run the planned cascade on labelled images.
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """A plan's units run on labelled images, pre-processed float32 (N, C, H, W)."""
+
+    plan: Plan
+    network: Network
+    images: NDArray[np.float32]
+    logits: LabelledLogits
+
+
+def run_plan(folder: Path, data: str, threads: int, progress: Progress) -> PlannedRun:
+    """Run both units of a plan, each alone, on labelled images.
 
     Raises:
         UserError: the folder or the images are unusable.
@@ -146,12 +158,26 @@ def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> 
         compiled = compile_network(network, plan.scheme(unit), stored)
         words = quantise_images(images, compiled.stored_input)
         logits[unit] = Emulator(compiled, threads).logits(words)
+    frac = compiled.logit_format.frac
+    return PlannedRun(
+        plan, network, images, LabelledLogits(logits["lpu"], logits["hpu"], samples.labels, frac)
+    )
+
+
+def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> Evaluation:
+    """Run the planned cascade on labelled images.
+
+    Raises:
+        UserError: the folder or the images are unusable.
+    """
+    run = run_plan(folder, data, threads, progress)
     progress("running the float network")
+    plan, logits = run.plan, run.logits
     return evaluate_cascade(
-        labels=samples.labels,
-        float_logits=float_logits(network, images, threads),
-        hpu_logits=logits["hpu"],
-        lpu_logits=logits["lpu"],
+        labels=logits.labels,
+        float_logits=float_logits(run.network, run.images, threads),
+        hpu_logits=logits.hpu,
+        lpu_logits=logits.lpu,
         ceu=plan.ceu.parameters,
         metric=plan.metric,
         confidence=DEFAULT_CONFIDENCE if plan.guarantee is None else plan.guarantee,

@@ -100,7 +100,7 @@ def test_cuts_are_what_the_ceu_does(pair: tuple[int, int]) -> None:
     lpu, hpu, labels = units(9, 150, 8)
     scale = exp_scale(FRAC)
     outcomes = outcomes_of(lpu // 8 * 8, hpu, labels, scale, 1)
-    cuts = Cuts.of(outcomes, *pair)
+    cuts = Cuts.of_pair(outcomes, *pair)
     for cut in range(len(cuts.forwarded)):
         ceu = CeuParameters(*pair, cuts.threshold(cut), scale.mult, scale.shift)
         kept = decide(lpu // 8 * 8, ceu).confident
@@ -160,7 +160,7 @@ class TestCertified:
     def test_is_the_last_before_the_first_failure(self) -> None:
         outcomes = self.drawn(np.random.default_rng(3), 700)
         setting = certified(outcomes, 1, 1, 0.01, 0.9)
-        cuts = Cuts.of(outcomes, 1, 1)
+        cuts = Cuts.of_pair(outcomes, 1, 1)
         passed = [meets(cuts.paired(cut), 0.01, 0.9) for cut in range(len(cuts.forwarded))]
         first = max(cut for cut, ok in enumerate(passed) if not ok) + 1
         assert 0 < first < len(passed) - 1

@@ -160,19 +160,27 @@ def best_pair(outcomes: Outcomes) -> tuple[int, int]:
 
 def separation(outcomes: Outcomes, m: int, n: int) -> float:
     """Return the probability that a mended image is less confident than another (ties: half)."""
-    keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
-    ranks = rankdata(keys)
-    mended = int(outcomes.mended.sum())
-    below = ranks[~outcomes.mended].sum() - (len(keys) - mended) * (len(keys) - mended + 1) / 2
-    return float(below / (mended * (len(keys) - mended)))
+    return area_of(confidence_keys(outcomes.exponentials, outcomes.totals, m, n), outcomes.mended)
+
+
+def area_of(keys: IntArray, positive: BoolArray) -> float:
+    """Return the probability that a positive's key is below another's (ties: half)."""
+    few, others = int(positive.sum()), int((~positive).sum())
+    below = rankdata(keys)[~positive].sum() - others * (others + 1) / 2
+    return float(below / (few * others))
 
 
 def threshold_for(outcomes: Outcomes, m: int, n: int, required: int) -> Setting:
     """Return the threshold for (M, N) that keeps ``required`` images right (see ``tune``)."""
-    cuts = Cuts.of(outcomes, m, n)
+    cuts = Cuts.of_pair(outcomes, m, n)
+    return setting_at(outcomes, m, n, cuts.threshold(cut_for(outcomes, cuts, required)))
+
+
+def cut_for(outcomes: Outcomes, cuts: Cuts, required: int) -> int:
+    """Return the first cut such that it and all that forward more keep ``required`` right."""
     correct = int(outcomes.hpu_correct.sum()) - cuts.losses + cuts.gains
     failing = np.flatnonzero(correct < required)
-    return setting_at(outcomes, m, n, cuts.threshold(failing[-1] + 1 if len(failing) else 0))
+    return int(failing[-1]) + 1 if len(failing) else 0
 
 
 def certified(outcomes: Outcomes, m: int, n: int, tolerance: float, confidence: float) -> Setting:
@@ -186,7 +194,7 @@ def certified(outcomes: Outcomes, m: int, n: int, tolerance: float, confidence: 
     ``FORWARD_ALL`` needs no test: its cascade is the HPU. (M, N), and all else that made
     ``outcomes``, must not have been chosen by these images' labels.
     """
-    cuts = Cuts.of(outcomes, m, n)
+    cuts = Cuts.of_pair(outcomes, m, n)
     cut = len(cuts.forwarded) - 1
     # The values between the largest confidence and FORWARD_ALL, which keep no image.
     tested = cuts.paired(cut)
@@ -221,12 +229,16 @@ class Cuts:
     gains: IntArray
 
     @classmethod
-    def of(cls, outcomes: Outcomes, m: int, n: int) -> Cuts:
-        """Return the cuts by gBvSB<M,N>.
+    def of_pair(cls, outcomes: Outcomes, m: int, n: int) -> Cuts:
+        """Return the cuts by gBvSB<M,N>."""
+        return cls.of(outcomes, confidence_keys(outcomes.exponentials, outcomes.totals, m, n))
+
+    @classmethod
+    def of(cls, outcomes: Outcomes, keys: IntArray) -> Cuts:
+        """Return the cuts by integer confidences, at most 1 in the threshold's fraction bits.
 
         Images with equal keys cannot be told apart: a cut is possible only where the key changes.
         """
-        keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         forwarded = np.concatenate([[0], np.flatnonzero(np.diff(keys)) + 1, [len(keys)]])

@@ -14,7 +14,7 @@ from toolflow.confidence.measures import (
     fitted_temperature,
     generalised,
 )
-from toolflow.confidence.tuning import outcomes_of, tune
+from toolflow.confidence.tuning import outcomes_of, required_correct, sharpest_pair, threshold_for
 
 FRAC = 5
 CLASSES = 10
@@ -62,13 +62,22 @@ def test_rows_are_what_the_ceu_would_do() -> None:
     lpu = unseen.lpu.argmax(axis=1) == unseen.labels
     gbvsb = rows[3]
     for tolerance, held in zip(tolerances, gbvsb.held, strict=True):
-        setting = tune(seen, tolerance)
-        assert gbvsb.measure == f"gBvSB<{setting.m},{setting.n}>"
+        m, n = sharpest_pair(seen)
+        assert gbvsb.measure == f"gBvSB<{m},{n}>"
+        setting = threshold_for(seen, m, n, required_correct(seen.hpu_correct, tolerance))
         ceu = CeuParameters(setting.m, setting.n, setting.threshold, scale.mult, scale.shift)
         kept = decide(unseen.lpu, ceu).confident
         assert held.forwarded == pytest.approx((~kept).mean(), abs=0.005)
         added = (hpu.astype(int) - np.where(kept, lpu, hpu)).mean()
         assert held.added_error == pytest.approx(added, abs=0.005)
+
+
+def test_a_perfect_lpu_leaves_nothing_to_separate() -> None:
+    same = labelled(6, 100)
+    perfect = LabelledLogits(same.hpu, same.hpu, same.labels, FRAC)
+    for row in compared(perfect, perfect, (0.01,), 1):
+        assert np.isnan(row.separation)
+        assert row.held[0].forwarded == 0
 
 
 def test_separation_knows_good_from_bad() -> None:

@@ -19,6 +19,7 @@ from toolflow.confidence.tuning import (
     required_correct,
     separation,
     setting_at,
+    sharpest_pair,
     threshold_for,
     top_correct,
     tune,
@@ -196,6 +197,7 @@ def test_a_pair_is_chosen_only_if_clearly_better_than_bvsb() -> None:
     )
     assert separation(clear, 2, 2) > 0.99 > separation(clear, 1, 2) + 0.1
     assert separation(clear, *best_pair(clear)) > 0.99
+    assert best_pair(clear) == sharpest_pair(clear) != (1, 2)
     few, hpu, labels = units(3, 60, 10)
     assert best_pair(outcomes_of(few, hpu, labels, exp_scale(FRAC), 1)) == (1, 2)
 
@@ -214,6 +216,7 @@ def test_separation_is_the_area_under_the_curve() -> None:
     for pair, area in areas.items():
         assert separation(outcomes, *pair) == pytest.approx(area)
     assert max(areas.values()) > 0.7 > min(areas.values())
+    assert areas[sharpest_pair(outcomes)] == max(areas.values())
 
 
 @settings(max_examples=60, deadline=None)

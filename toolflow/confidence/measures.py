@@ -1,7 +1,7 @@
 """Measures of confidence beside each other under one protocol, to choose what the CEU computes.
 
 The paper (section 2.3) takes gBvSB without a comparison. Here max-softmax (``gBvSB<1,1>``),
-entropy, BvSB (``gBvSB<1,2>``) and gBvSB with the (M, N) that ``tuning.best_pair`` finds are
+entropy, BvSB (``gBvSB<1,2>``) and gBvSB with the (M, N) that separates best are
 compared, each with the network's own softmax and with one of a fitted temperature: their thresholds
 are tuned on one set of images, and what they forward and lose is counted on another.
 """
@@ -23,10 +23,10 @@ from toolflow.confidence.tuning import (
     Cuts,
     Outcomes,
     area_of,
-    best_pair,
     cut_for,
     outcomes_of,
     required_correct,
+    sharpest_pair,
 )
 from toolflow.fixedpoint import IntArray
 
@@ -110,7 +110,7 @@ def compared(
         outcomes_of(part.lpu, part.hpu, part.labels, exp_scale(part.frac), top)
         for part in (tuning, unseen)
     )
-    pair = best_pair(seen)
+    pair = sharpest_pair(seen)
     measures = {
         "max-softmax": generalised(1, 1),
         "entropy": certainty,

@@ -13,7 +13,7 @@ on any images, although the threshold is chosen on labelled ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, sqrt
+from math import floor, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,20 +142,26 @@ def tune(outcomes: Outcomes, tolerance: float) -> Setting:
 def best_pair(outcomes: Outcomes) -> tuple[int, int]:
     """Return the (M, N) that separates best, or BvSB's (1, 2) where none is clearly better.
 
-    Clearly is by more than the standard error of BvSB's separation over the mended images. Of
-    equals the smallest N wins, then the smallest M.
+    Clearly is by more than the standard error of BvSB's separation over the mended images.
     """
-    mended = int(outcomes.mended.sum())
-    if mended in (0, outcomes.images):
+    best = sharpest_pair(outcomes)
+    if best == BVSB:
+        return BVSB
+    usual = separation(outcomes, *BVSB)
+    error = sqrt(usual * (1 - usual) / int(outcomes.mended.sum()))
+    return best if separation(outcomes, *best) > usual + error else BVSB
+
+
+def sharpest_pair(outcomes: Outcomes) -> tuple[int, int]:
+    """Return the (M, N) that separates best; of equals the smallest N wins, then the smallest M.
+
+    BvSB's where there is nothing to separate.
+    """
+    if int(outcomes.mended.sum()) in (0, outcomes.images):
         return BVSB
     widest = outcomes.exponentials.shape[1]
-    areas = {
-        (m, n): separation(outcomes, m, n) for n in range(1, widest + 1) for m in range(1, n + 1)
-    }
-    best = max(areas, key=lambda pair: areas[pair])
-    usual = areas[BVSB]
-    clear = areas[best] > usual + sqrt(usual * (1 - usual) / mended)
-    return best if clear else BVSB
+    pairs = [(m, n) for n in range(1, widest + 1) for m in range(1, n + 1)]
+    return max(pairs, key=lambda pair: separation(outcomes, *pair))
 
 
 def separation(outcomes: Outcomes, m: int, n: int) -> float:
@@ -164,8 +170,13 @@ def separation(outcomes: Outcomes, m: int, n: int) -> float:
 
 
 def area_of(keys: IntArray, positive: BoolArray) -> float:
-    """Return the probability that a positive's key is below another's (ties: half)."""
+    """Return the probability that a positive's key is below another's (ties: half).
+
+    Not a number where all or none are positive.
+    """
     few, others = int(positive.sum()), int((~positive).sum())
+    if few == 0 or others == 0:
+        return nan
     below = rankdata(keys)[~positive].sum() - others * (others + 1) / 2
     return float(below / (few * others))
 

@@ -17,7 +17,7 @@ from toolflow.emission.directory import check_target, whole_files
 from toolflow.emission.files import GOLDEN_IMAGES, Accelerator, write_plan
 from toolflow.emission.stored_parameters import read_parameters
 from toolflow.emulator.exact_float import Emulator
-from toolflow.emulator.integer_network import compile_network, quantise_images
+from toolflow.emulator.integer_network import compile_network, cut_network, quantise_images
 from toolflow.errors import UserError
 from toolflow.evaluation import TOP5_CLASSES, Evaluation, evaluate_cascade, top_of
 from toolflow.exploration.search import Explorer

@@ -423,3 +423,34 @@ class TestBadInput:
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1].startswith("error:")
         assert "Traceback" not in done.stderr
+
+
+class TestCompareConfidence:
+    """`scripts/compare_confidence.py`, on the plan made here."""
+
+    def test_prints_every_measure_with_and_without_temperature(self, folder: Path) -> None:
+        done = compare_confidence(folder, "digits:calib", "digits:test")
+        assert done.returncode == 0, done.stderr
+        lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()]
+        assert lines[0][:3] == ["measure", "temperature", "separation"]
+        rows = lines[2:]
+        assert [row[0] for row in rows[:3]] == ["max-softmax", "entropy", "BvSB"]
+        assert [row[1] for row in rows] == 4 * ["1.00"] + 4 * [rows[-1][1]]
+        assert all(0.5 < float(row[2]) < 1 for row in rows)
+        assert all(len(row) == len(lines[0]) for row in rows)
+
+    def test_bad_input(self, folder: Path) -> None:
+        done = compare_confidence(folder, "digits:calib", "absent.npz")
+        assert done.returncode == 2
+        assert "absent.npz" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def compare_confidence(folder: Path, tuning: str, data: str) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "scripts" / "compare_confidence.py"
+    return subprocess.run(
+        [sys.executable, str(script), str(folder), "--eval", tuning, "--data", data],
+        capture_output=True,
+        text=True,
+        check=False,
+    )

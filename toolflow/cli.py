@@ -308,7 +308,7 @@ def _print_evaluation(result: Evaluation) -> None:
         f"forwarded to the HPU: {100 * result.forwarded_fraction:.2f} %   "
         f"error against the HPU ({result.metric}): {100 * result.error_increase:+.2f} points, "
         f"at most {100 * result.error_increase_bound:.2f} with {100 * result.confidence:g} % "
-        "confidence"
+        "confidence (if planning has not seen these images)"
     )
 
 

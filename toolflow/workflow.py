@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolflow.confidence.guarantee import DEFAULT_CONFIDENCE, LEAST_CONFIDENCE
+from toolflow.confidence.measures import LabelledLogits
 from toolflow.confidence.protocol import Estimated, Guaranteed, ToleranceProtocol
 from toolflow.datasets import Samples, load_samples, preprocess
 from toolflow.emission.directory import check_target, whole_files
 from toolflow.emission.files import GOLDEN_IMAGES, Accelerator, write_plan
+from toolflow.emission.stored_parameters import read_parameters
 from toolflow.emulator.exact_float import Emulator
 from toolflow.emulator.integer_network import compile_network, cut_network, quantise_images
 from toolflow.errors import UserError
@@ -116,8 +119,18 @@ def make_plan(request: PlanRequest, progress: Progress) -> Plan:
     return plan
 
 
-def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> Evaluation:
-    """Run the planned cascade on labelled images.
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """A plan's units run on labelled images, pre-processed float32 (N, C, H, W)."""
+
+    plan: Plan
+    network: Network
+    images: NDArray[np.float32]
+    logits: LabelledLogits
+
+
+def run_plan(folder: Path, data: str, threads: int, progress: Progress) -> PlannedRun:
+    """Run both units of a plan, each alone, on labelled images.
 
     Raises:
         UserError: the folder or the images are unusable.
@@ -139,19 +152,34 @@ def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> 
     progress("reading the images")
     samples = load_samples(data, network)
     images = preprocess(samples, network.preprocessing)
-    stored = balance(network, store(network, plan.scheme("hpu")), plan.scheme("lpu"))
+    lpu_scheme = plan.scheme("lpu")
+    stored = read_parameters(folder, network, plan.scheme("hpu"), lpu_scheme)
+    words = quantise_images(images, stored.input_format)
+    lpu = cut_network(network, lpu_scheme, stored)
     logits = {}
-    for unit in ("hpu", "lpu"):
+    for unit, compiled in (("hpu", compile_network(network, stored)), ("lpu", lpu)):
         progress(f"running the {unit.upper()} on {len(images)} images")
-        compiled = compile_network(network, plan.scheme(unit), stored)
-        words = quantise_images(images, compiled.stored_input)
         logits[unit] = Emulator(compiled, threads).logits(words)
+    frac = lpu.logit_format.frac
+    return PlannedRun(
+        plan, network, images, LabelledLogits(logits["lpu"], logits["hpu"], samples.labels, frac)
+    )
+
+
+def evaluate_plan(folder: Path, data: str, threads: int, progress: Progress) -> Evaluation:
+    """Run the planned cascade on labelled images.
+
+    Raises:
+        UserError: the folder or the images are unusable.
+    """
+    run = run_plan(folder, data, threads, progress)
     progress("running the float network")
+    plan, logits = run.plan, run.logits
     return evaluate_cascade(
-        labels=samples.labels,
-        float_logits=float_logits(network, images, threads),
-        hpu_logits=logits["hpu"],
-        lpu_logits=logits["lpu"],
+        labels=logits.labels,
+        float_logits=float_logits(run.network, run.images, threads),
+        hpu_logits=logits.hpu,
+        lpu_logits=logits.lpu,
         ceu=plan.ceu.parameters,
         metric=plan.metric,
         confidence=DEFAULT_CONFIDENCE if plan.guarantee is None else plan.guarantee,

@@ -19,13 +19,13 @@ from toolflow.confidence.tuning import Outcomes, outcomes_of, tune
 FRAC = 4
 
 
-def outcomes(images: int, noise: float = 0.6, seed: int = 0) -> Outcomes:
-    rng = np.random.default_rng(seed)
+def outcomes(images: int, noise: float = 0.6, top: int = 1) -> Outcomes:
+    rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, images)
     hpu = np.eye(10)[labels] * 4 + rng.normal(0, 0.9, (images, 10))
     lpu = hpu + rng.normal(0, noise, hpu.shape)
     words = [np.round(x * 2**FRAC).astype(np.int64) for x in (lpu, hpu)]
-    return outcomes_of(words[0], words[1], labels, exp_scale(FRAC), 1)
+    return outcomes_of(words[0], words[1], labels, exp_scale(FRAC), top)
 
 
 class TestEstimated:
@@ -90,6 +90,11 @@ class TestGuaranteed:
         assert protocol.settle(reordered) == protocol.settle(seen)
         lucky = replace(seen, lpu_correct=seen.lpu_correct | ~rest)
         assert protocol.settle(lucky).threshold == protocol.settle(seen).threshold
+
+    def test_top5_is_certified_by_top5_answers(self) -> None:
+        protocol = Guaranteed(0.01, 0.95, 1200)
+        forwarded = {top: protocol.settle(outcomes(1200, 2.0, top)).forwarded for top in (1, 5)}
+        assert 0 < forwarded[5] < forwarded[1]
 
     def test_expects_about_what_it_settles(self) -> None:
         seen = outcomes(4000)

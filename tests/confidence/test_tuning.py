@@ -19,6 +19,7 @@ from toolflow.confidence.tuning import (
     required_correct,
     separation,
     setting_at,
+    sharpest_pair,
     threshold_for,
     top_correct,
     tune,
@@ -100,7 +101,7 @@ def test_cuts_are_what_the_ceu_does(pair: tuple[int, int]) -> None:
     lpu, hpu, labels = units(9, 150, 8)
     scale = exp_scale(FRAC)
     outcomes = outcomes_of(lpu // 8 * 8, hpu, labels, scale, 1)
-    cuts = Cuts.of(outcomes, *pair)
+    cuts = Cuts.of_pair(outcomes, *pair)
     for cut in range(len(cuts.forwarded)):
         ceu = CeuParameters(*pair, cuts.threshold(cut), scale.mult, scale.shift)
         kept = decide(lpu // 8 * 8, ceu).confident
@@ -160,7 +161,7 @@ class TestCertified:
     def test_is_the_last_before_the_first_failure(self) -> None:
         outcomes = self.drawn(np.random.default_rng(3), 700)
         setting = certified(outcomes, 1, 1, 0.01, 0.9)
-        cuts = Cuts.of(outcomes, 1, 1)
+        cuts = Cuts.of_pair(outcomes, 1, 1)
         passed = [meets(cuts.paired(cut), 0.01, 0.9) for cut in range(len(cuts.forwarded))]
         first = max(cut for cut, ok in enumerate(passed) if not ok) + 1
         assert 0 < first < len(passed) - 1
@@ -196,6 +197,7 @@ def test_a_pair_is_chosen_only_if_clearly_better_than_bvsb() -> None:
     )
     assert separation(clear, 2, 2) > 0.99 > separation(clear, 1, 2) + 0.1
     assert separation(clear, *best_pair(clear)) > 0.99
+    assert best_pair(clear) == sharpest_pair(clear) != (1, 2)
     few, hpu, labels = units(3, 60, 10)
     assert best_pair(outcomes_of(few, hpu, labels, exp_scale(FRAC), 1)) == (1, 2)
 
@@ -214,6 +216,7 @@ def test_separation_is_the_area_under_the_curve() -> None:
     for pair, area in areas.items():
         assert separation(outcomes, *pair) == pytest.approx(area)
     assert max(areas.values()) > 0.7 > min(areas.values())
+    assert areas[sharpest_pair(outcomes)] == max(areas.values())
 
 
 @settings(max_examples=60, deadline=None)

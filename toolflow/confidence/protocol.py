@@ -186,7 +186,7 @@ class Guaranteed:
         chosen = outcomes.part(slice(self.choosing(outcomes.images)))
         if chosen.images == 0:
             return 1.0
-        cuts = Cuts.of(chosen, *best_pair(chosen))
+        cuts = Cuts.of_pair(chosen, *best_pair(chosen))
         judging = self.images - choosing_images(self.images)
         known: dict[PairedOutcomes, bool] = {}
         for cut, forwarded in enumerate(cuts.forwarded):

@@ -13,7 +13,7 @@ on any images, although the threshold is chosen on labelled ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, sqrt
+from math import floor, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,37 +142,56 @@ def tune(outcomes: Outcomes, tolerance: float) -> Setting:
 def best_pair(outcomes: Outcomes) -> tuple[int, int]:
     """Return the (M, N) that separates best, or BvSB's (1, 2) where none is clearly better.
 
-    Clearly is by more than the standard error of BvSB's separation over the mended images. Of
-    equals the smallest N wins, then the smallest M.
+    Clearly is by more than the standard error of BvSB's separation over the mended images.
     """
-    mended = int(outcomes.mended.sum())
-    if mended in (0, outcomes.images):
+    best = sharpest_pair(outcomes)
+    if best == BVSB:
+        return BVSB
+    usual = separation(outcomes, *BVSB)
+    error = sqrt(usual * (1 - usual) / int(outcomes.mended.sum()))
+    return best if separation(outcomes, *best) > usual + error else BVSB
+
+
+def sharpest_pair(outcomes: Outcomes) -> tuple[int, int]:
+    """Return the (M, N) that separates best; of equals the smallest N wins, then the smallest M.
+
+    BvSB's where there is nothing to separate.
+    """
+    if int(outcomes.mended.sum()) in (0, outcomes.images):
         return BVSB
     widest = outcomes.exponentials.shape[1]
-    areas = {
-        (m, n): separation(outcomes, m, n) for n in range(1, widest + 1) for m in range(1, n + 1)
-    }
-    best = max(areas, key=lambda pair: areas[pair])
-    usual = areas[BVSB]
-    clear = areas[best] > usual + sqrt(usual * (1 - usual) / mended)
-    return best if clear else BVSB
+    pairs = [(m, n) for n in range(1, widest + 1) for m in range(1, n + 1)]
+    return max(pairs, key=lambda pair: separation(outcomes, *pair))
 
 
 def separation(outcomes: Outcomes, m: int, n: int) -> float:
     """Return the probability that a mended image is less confident than another (ties: half)."""
-    keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
-    ranks = rankdata(keys)
-    mended = int(outcomes.mended.sum())
-    below = ranks[~outcomes.mended].sum() - (len(keys) - mended) * (len(keys) - mended + 1) / 2
-    return float(below / (mended * (len(keys) - mended)))
+    return area_of(confidence_keys(outcomes.exponentials, outcomes.totals, m, n), outcomes.mended)
+
+
+def area_of(keys: IntArray, positive: BoolArray) -> float:
+    """Return the probability that a positive's key is below another's (ties: half).
+
+    Not a number where all or none are positive.
+    """
+    few, others = int(positive.sum()), int((~positive).sum())
+    if few == 0 or others == 0:
+        return nan
+    below = rankdata(keys)[~positive].sum() - others * (others + 1) / 2
+    return float(below / (few * others))
 
 
 def threshold_for(outcomes: Outcomes, m: int, n: int, required: int) -> Setting:
     """Return the threshold for (M, N) that keeps ``required`` images right (see ``tune``)."""
-    cuts = Cuts.of(outcomes, m, n)
+    cuts = Cuts.of_pair(outcomes, m, n)
+    return setting_at(outcomes, m, n, cuts.threshold(cut_for(outcomes, cuts, required)))
+
+
+def cut_for(outcomes: Outcomes, cuts: Cuts, required: int) -> int:
+    """Return the first cut such that it and all that forward more keep ``required`` right."""
     correct = int(outcomes.hpu_correct.sum()) - cuts.losses + cuts.gains
     failing = np.flatnonzero(correct < required)
-    return setting_at(outcomes, m, n, cuts.threshold(failing[-1] + 1 if len(failing) else 0))
+    return int(failing[-1]) + 1 if len(failing) else 0
 
 
 def certified(outcomes: Outcomes, m: int, n: int, tolerance: float, confidence: float) -> Setting:
@@ -186,7 +205,7 @@ def certified(outcomes: Outcomes, m: int, n: int, tolerance: float, confidence: 
     ``FORWARD_ALL`` needs no test: its cascade is the HPU. (M, N), and all else that made
     ``outcomes``, must not have been chosen by these images' labels.
     """
-    cuts = Cuts.of(outcomes, m, n)
+    cuts = Cuts.of_pair(outcomes, m, n)
     cut = len(cuts.forwarded) - 1
     # The values between the largest confidence and FORWARD_ALL, which keep no image.
     tested = cuts.paired(cut)
@@ -221,12 +240,16 @@ class Cuts:
     gains: IntArray
 
     @classmethod
-    def of(cls, outcomes: Outcomes, m: int, n: int) -> Cuts:
-        """Return the cuts by gBvSB<M,N>.
+    def of_pair(cls, outcomes: Outcomes, m: int, n: int) -> Cuts:
+        """Return the cuts by gBvSB<M,N>."""
+        return cls.of(outcomes, confidence_keys(outcomes.exponentials, outcomes.totals, m, n))
+
+    @classmethod
+    def of(cls, outcomes: Outcomes, keys: IntArray) -> Cuts:
+        """Return the cuts by integer confidences, at most 1 in the threshold's fraction bits.
 
         Images with equal keys cannot be told apart: a cut is possible only where the key changes.
         """
-        keys = confidence_keys(outcomes.exponentials, outcomes.totals, m, n)
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         forwarded = np.concatenate([[0], np.flatnonzero(np.diff(keys)) + 1, [len(keys)]])

@@ -116,15 +116,26 @@ class CandidatePair:
 
 
 class CandidateRunner:
-    """Makes and runs candidates of one network on one evaluation set."""
+    """Makes and runs candidates of one network on one evaluation set.
 
-    def __init__(self, network: Network, evaluation: EvaluationSet, threads: int) -> None:
+    Args:
+        network: the float network.
+        evaluation: labelled images.
+        seen: the first images, the only ones that quantisation may look at.
+        threads: emulator threads.
+    """
+
+    def __init__(
+        self, network: Network, evaluation: EvaluationSet, seen: int, threads: int
+    ) -> None:
         self._network = network
         self._evaluation = evaluation
         self._threads = threads
-        search = slice(0, SEARCH_IMAGES)
+        search = slice(0, min(SEARCH_IMAGES, seen))
         groups = format_groups(network, bool(evaluation.images.min() >= 0))
-        statistics = measure_tensors(network, groups, evaluation.images[:STATISTICS_IMAGES])
+        statistics = measure_tensors(
+            network, groups, evaluation.images[: min(STATISTICS_IMAGES, seen)]
+        )
         calibration = Calibration(
             images=evaluation.images[search],
             labels=evaluation.labels[search],
@@ -132,7 +143,7 @@ class CandidateRunner:
             tensors=MappingProxyType(statistics),
         )
         self._search = SchemeSearch(network, calibration, groups, threads)
-        images = evaluation.images[: _rounding_images(network)]
+        images = evaluation.images[: min(_rounding_images(network), seen)]
         inputs = sample_inputs(network, images)
         self._sharing = WeightSharing(network, groups, images, inputs, threads)
 

@@ -153,7 +153,8 @@ class Planner:
         self._protocol = protocol
         self._progress = progress
         progress("measuring the float network's tensors")
-        self._runner = CandidateRunner(network, evaluation, threads)
+        seen = protocol.choosing(evaluation.size)
+        self._runner = CandidateRunner(network, evaluation, seen, threads)
         self._screened_lpus: dict[Precision, float] = {}
         self._plain_singles: dict[Precision, Candidate] = {}
         self._refined_singles: dict[Precision, Candidate] = {}

@@ -187,9 +187,7 @@ class SchemeSearch:
         logits = dequantise(q, network.logit_format.frac)
         return divergence(self._float_softmax, logits), accuracy
 
-    def _group_format(
-        self, group: TensorGroup, precision: Precision, hpu: Scheme | None
-    ) -> Format:
+    def _group_format(self, group: TensorGroup, precision: Precision, hpu: Scheme | None) -> Format:
         statistics = self._calibration.tensors[group.name]
         finest = hpu.tensors[group.name].frac if hpu else None
         if group.is_head:

@@ -7,7 +7,7 @@ that the quantised layers before it make:
 
 1. the fraction length of every output channel and the LPU's integers are chosen by the error of
    the layer's output (``rounding``), towards weights that make up for the errors of the inputs;
-   only integers whose words lie within ``DISPLACEMENT`` steps of the real weight are allowed;
+   only integers whose words lie within a few steps of the real weight are allowed;
 2. the HPU's words are chosen by the same criterion on the float network's inputs, each within the
    interval of its LPU integer;
 3. biases absorb what is left of the mean error, the HPU's in its words, the LPU's in a correction.
@@ -49,8 +49,8 @@ from toolflow.fixedpoint import (
     window,
 )
 from toolflow.network.graph import Network, WeightLayer
-from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.inputs import LayerInputs, patches_at
+from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.rounding import (
     FloatArray,
     SequentialRounding,
@@ -61,22 +61,37 @@ from toolflow.quantisation.rounding import (
 )
 from toolflow.quantisation.scheme import Scheme, TensorGroup, WeightFormat
 
-DISPLACEMENT = 4.0
-"""Steps of the HPU that a word may be moved beyond its real weight, for the LPU's sake."""
-
 LPU_DAMPING = 0.3
 """Share of the mean input power that is added to every input's own: few images, many inputs."""
 
 HPU_DAMPING = 0.01
-
-COMPENSATION = 0.5
-"""How far the weights' targets move to make up for quantised inputs: 0 not at all, 1 fully."""
 
 FRACTIONS = 4
 """Fraction lengths tried for an output channel, from the one that clips nothing."""
 
 BIAS_HEADROOM = 2
 """Bits that biases stay below their wordlength."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What the rounding does; the defaults are what measures best (``scripts/figures.py``).
+
+    Attributes:
+        displacement: steps of the HPU that a word may be moved beyond its real weight for the
+            LPU's sake; with 0, the LPU's integers are the nearest ones to the real weights.
+        compensation: how far the weights' targets move to make up for the errors of quantised
+            inputs, 0 not at all, 1 fully.
+        by_output_error: round by the error of the layer's output, else each weight alone.
+        balance_biases: biases keep the mean of the layer's output.
+        scale_a_channel: every output channel has its own fraction length.
+    """
+
+    displacement: float = 4.0
+    compensation: float = 0.5
+    by_output_error: bool = True
+    balance_biases: bool = True
+    scale_a_channel: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +135,7 @@ class WeightSharing:
         images: pre-processed calibration images.
         inputs: what ``sample_inputs`` took of them.
         threads: emulator threads.
+        method: what the rounding does.
     """
 
     def __init__(
@@ -129,7 +145,9 @@ class WeightSharing:
         images: NDArray[np.float32],
         inputs: LayerInputs,
         threads: int,
+        method: Method = Method(),
     ) -> None:
+        self._method = method
         self._network = network
         self._groups = groups
         self._images = images
@@ -181,30 +199,49 @@ class WeightSharing:
         bias = layer.bias.astype(np.float64).reshape(real.shape[:2])
         precision = lpu.precision.weight_bits, hpu.precision.weight_bits
         words = Format(precision[0], 0)
-        damping = damped(moments.gram, LPU_DAMPING)
-        target = _compensated(real, moments, damping)
-        rounding = SequentialRounding(damping)
-        fracs = _best_fractions(
-            target, damping, rounding, words, _fraction_range(layer, real, lpu, hpu)
-        )
+        gram = damped(moments.gram, LPU_DAMPING)
+        target = _compensated(real, moments, gram, self._method.compensation)
+        gram = self._criterion(gram)
+        rounding = SequentialRounding(gram)
+        bounds = _fraction_range(layer, real, lpu, hpu)
+        fracs = _best_fractions(target, gram, rounding, words, bounds, self._method.scale_a_channel)
         shift = _window(real, fracs, *precision)
-        low, high = _allowed(real, fracs, shift, words, precision[1])
-        if lpu is hpu:
-            low, high = np.float64(words.low), np.float64(words.high)
+        low, high = np.full_like(real, words.low), np.full_like(real, words.high)
+        if lpu is not hpu:
+            low, high = _allowed(real, fracs, shift, words, precision[1], self._method.displacement)
         steps = np.ldexp(1.0, fracs)[:, :, None]
         integers = rounding.round(target * steps, low, high)
-        integers = descend(integers, target * steps, damping, low, high)
+        integers = descend(integers, target * steps, gram, low, high)
         lpu_part = _Rounded(
-            integers, fracs, _balanced(bias, real, integers / steps, moments.float_mean, moments.mean)
+            integers,
+            fracs,
+            self._balanced(bias, real, integers / steps, moments.float_mean, moments.mean),
         )
         around = self._words_around(layer, real * steps * 2.0**shift, integers, shift, precision)
         mended = around / (steps * 2.0**shift)
         hpu_part = _Rounded(
             around,
             fracs + shift,
-            _balanced(bias, real, mended, moments.float_mean, moments.float_mean),
+            self._balanced(bias, real, mended, moments.float_mean, moments.float_mean),
         )
         return lpu_part, hpu_part
+
+    def _criterion(self, gram: FloatArray) -> FloatArray:
+        """Return the matrix to round by: of its diagonal alone, each weight for itself."""
+        return gram if self._method.by_output_error else gram * np.eye(gram.shape[1])
+
+    def _balanced(
+        self,
+        bias: FloatArray,
+        real: FloatArray,
+        rounded: FloatArray,
+        float_mean: FloatArray,
+        mean: FloatArray,
+    ) -> FloatArray:
+        """Return biases that keep the mean of a layer's outputs over the calibration images."""
+        if not self._method.balance_biases:
+            return bias
+        return np.asarray(bias + (real * float_mean).sum(axis=2) - (rounded * mean).sum(axis=2))
 
     def _words_around(
         self,
@@ -233,7 +270,7 @@ class WeightSharing:
         if layer.name not in self._hpu_factors:
             patches = self._inputs.patches[layer.name].astype(np.float64)
             centred = patches - patches.mean(axis=1, keepdims=True)
-            gram = damped(_gram(centred, centred), HPU_DAMPING)
+            gram = self._criterion(damped(_gram(centred, centred), HPU_DAMPING))
             self._hpu_factors[layer.name] = gram, SequentialRounding(gram)
         return self._hpu_factors[layer.name]
 
@@ -275,13 +312,13 @@ def _gram(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(a.transpose(0, 2, 1) @ b / a.shape[1])
 
 
-def _compensated(real: FloatArray, moments: _Moments, gram: FloatArray) -> FloatArray:
+def _compensated(real: FloatArray, moments: _Moments, gram: FloatArray, share: float) -> FloatArray:
     """Return the weights that on the quantised inputs come closest to the float outputs.
 
-    Least squares, damped towards the real weights, and ``COMPENSATION`` of the way there.
+    Least squares, damped towards the real weights, and ``share`` of the way there.
     """
     undamped = moments.gram
-    right = COMPENSATION * moments.cross + (1 - COMPENSATION) * undamped + (gram - undamped)
+    right = share * moments.cross + (1 - share) * undamped + (gram - undamped)
     solved = np.linalg.solve(gram, (real @ right).transpose(0, 2, 1))
     return np.ascontiguousarray(solved.transpose(0, 2, 1))
 
@@ -319,16 +356,25 @@ def _best_fractions(
     rounding: SequentialRounding,
     words: Format,
     bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
+    a_channel: bool,
 ) -> NDArray[np.int64]:
-    """Return the fraction length of each output channel whose rounded weights err least."""
+    """Return the fraction length of each output channel whose rounded weights err least.
+
+    Not ``a_channel``: one for the layer.
+    """
     coarsest, finest = bounds
-    low, high = np.float64(words.low), np.float64(words.high)
+    if not a_channel:
+        coarsest = np.full_like(coarsest, coarsest.min())
+        finest = np.full_like(finest, finest.min())
+    low, high = np.full_like(target, words.low), np.full_like(target, words.high)
     best, least = coarsest, np.full(coarsest.shape, np.inf)
     for step in range(FRACTIONS):
         fracs = np.minimum(coarsest + step, finest)
         steps = np.ldexp(1.0, fracs)[:, :, None]
         integers = rounding.round(target * steps, low, high)
         error = output_error(integers / steps, target, gram)
+        if not a_channel:
+            error = np.full_like(error, error.sum())
         best = np.where(error < least, fracs, best)
         least = np.minimum(error, least)
     return best
@@ -344,26 +390,19 @@ def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits:
 
 
 def _allowed(
-    real: FloatArray, fracs: NDArray[np.int64], shift: int, words: Format, hpu_bits: int
+    real: FloatArray,
+    fracs: NDArray[np.int64],
+    shift: int,
+    words: Format,
+    hpu_bits: int,
+    displacement: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the LPU integers whose words lie within ``DISPLACEMENT`` of the real weights."""
+    """Return the LPU integers whose words lie within ``displacement`` of the real weights."""
     exact = real * np.ldexp(1.0, fracs + shift)[:, :, None]
     exact = np.clip(exact, Format(hpu_bits, 0).low, planar_high(hpu_bits, shift))
-    ends = (exact - DISPLACEMENT, exact + DISPLACEMENT)
-    low, high = (clipped_nearest(end / 2.0**shift, words.low, words.high) for end in ends)
-    return low, high
-
-
-def _balanced(
-    bias: FloatArray,
-    real: FloatArray,
-    rounded: FloatArray,
-    float_mean: FloatArray,
-    mean: FloatArray,
-) -> FloatArray:
-    """Return biases that keep the mean of a layer's outputs over the calibration images."""
-    kept = (real * float_mean).sum(axis=2) - (rounded * mean).sum(axis=2)
-    return np.asarray(bias + kept)
+    bounds = np.full_like(real, words.low), np.full_like(real, words.high)
+    low = clipped_nearest((exact - displacement) / 2.0**shift, *bounds)
+    return low, clipped_nearest((exact + displacement) / 2.0**shift, *bounds)
 
 
 def _shaped(layer: WeightLayer, words: FloatArray) -> IntArray:

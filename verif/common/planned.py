@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from toolflow.emission.descriptors import WORDS, Op, decode
 from toolflow.emission.files import GOLDEN_FILE
-from toolflow.emission.memory_images import BLOCK_WORDS, unpack_words
-from toolflow.fixedpoint import BIAS_BITS
+from toolflow.emission.memory_images import BLOCK_WORDS, RECORD_BYTES
+from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.plan import Plan, read_plan
 
 IntArray = NDArray[np.int64]
@@ -41,12 +41,14 @@ class Planes:
 class LayerJob:
     """One group of one layer for one image: ``outputs = requantise(acts @ weights + biases)``.
 
+    Activations are words as they lie in memory, ``q + zero``.
+
     Attributes:
         descriptor: the layer's descriptor fields.
-        acts: rows x depth, the unit's activations (zero padding made).
+        acts: rows x depth, the unit's activations (padding made: the word of the zero point).
         planes: the layer's weights; the same object for all groups of a layer.
         group: which of the layer's groups.
-        biases: columns, the stored words.
+        records: the columns' channel records, the bytes as they lie in memory.
         outputs: rows x columns, what the emulator says.
     """
 
@@ -55,7 +57,7 @@ class LayerJob:
     acts: IntArray
     planes: Planes
     group: int
-    biases: IntArray
+    records: bytes
     outputs: IntArray
 
 
@@ -89,7 +91,7 @@ def jobs_of(folder: Path, unit: str, layers: Sequence[str], image: int = 0) -> I
 def _jobs(
     folder: Path, plan: Plan, name: str, d: dict[str, int], tensors: dict[int, IntArray]
 ) -> Iterator[LayerJob]:
-    x, y = tensors[d["input_first"]], tensors[d["output"]]
+    x, y = tensors[d["input_first"]] + d["zero_in"], tensors[d["output"]] + d["zero_out"]
     groups, out_channels = d["groups"], d["out_channels"]
     if d["op"] == Op.CONV:
         depth = d["kernel_height"] * d["kernel_width"] * d["in_channels"] // groups
@@ -101,17 +103,17 @@ def _jobs(
         results = y[None]
     width = out_channels // groups
     planes = _planes(folder, plan.hpu.weight_bits, d, (groups, width, depth))
-    bias_bytes = (folder / "biases.bin").read_bytes()[d["bias_offset"] :]
-    biases = unpack_words(bias_bytes, BIAS_BITS, out_channels)
+    records = (folder / CHANNELS_FILE).read_bytes()[d["records_offset"] :]
     for group in range(groups):
         part = slice(group * width, (group + 1) * width)
-        yield LayerJob(name, d, columns[group], planes, group, biases[part], results[:, part])
+        group_records = records[RECORD_BYTES * part.start : RECORD_BYTES * part.stop]
+        yield LayerJob(name, d, columns[group], planes, group, group_records, results[:, part])
 
 
 def _planes(
     folder: Path, stored_bits: int, d: dict[str, int], shape: tuple[int, int, int]
 ) -> Planes:
-    data = (folder / "weights.bin").read_bytes()
+    data = (folder / WEIGHTS_FILE).read_bytes()
     low_bits = d["weight_low_bits"]
     high_bits = stored_bits - low_bits
     blocks = -(-prod(shape) // BLOCK_WORDS)
@@ -128,6 +130,7 @@ def _im2col(x: IntArray, d: dict[str, int]) -> list[IntArray]:
     padded = np.pad(
         x,
         ((0, 0), (d["pad_top"], d["pad_bottom"]), (d["pad_left"], d["pad_right"])),
+        constant_values=d["zero_in"],
     )
     kernel = (d["kernel_height"], d["kernel_width"])
     windows = sliding_window_view(padded, kernel, axis=(1, 2))
@@ -143,6 +146,6 @@ def _channel_last_vector(d: dict[str, int], tensors: dict[int, IntArray], x: Int
     """Return a dense layer's input in memory order: channel-last if it was flattened."""
     for source, tensor in tensors.items():
         flat = tensor.ndim == 3 and source < d["input_first"] and tensor.size == x.size
-        if flat and np.array_equal(tensor.reshape(-1), x):
-            return tensor.transpose(1, 2, 0).reshape(-1)
+        if flat and np.array_equal(tensor.reshape(-1) + d["zero_in"], x):
+            return tensor.transpose(1, 2, 0).reshape(-1) + d["zero_in"]
     return x

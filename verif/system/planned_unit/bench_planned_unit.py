@@ -1,8 +1,8 @@
 """Whole layers of a planned network through one unit of the planned size, word by word.
 
-All data come from the plan's folder, as an integrator finds them: weights and biases from the
-memory images, settings from the unit's descriptors, activations from the golden vectors. A layer's
-weights go through the unit's reader of planes first, then, tile by tile, through its MM unit.
+All data come from the plan's folder, as an integrator finds them: weights and channel records from
+the memory images, settings from the unit's descriptors, activations from the golden vectors. A
+layer's weights go through the unit's reader of planes first, then, tile by tile, through its MM unit.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-import numpy as np
 
 from toolflow.emission.descriptors import Op
-from toolflow.emission.memory_images import BLOCK_WORDS
+from toolflow.emission.memory_images import BLOCK_WORDS, RECORD_BYTES
 from toolflow.plan import EngineRecord, Plan, read_plan
 from verif.common.packing import pack, unpack
 from verif.common.planned import IntArray, LayerJob, Planes, jobs_of
@@ -27,7 +26,6 @@ from verif.common.streams import StreamDriver, StreamMonitor, Testbench, stall_p
 from verif.common.tiling import Tiling, chunks, streams
 
 LOGIT_BITS = 16
-BIAS_BITS = 32
 BEAT_BYTES = 8
 
 
@@ -68,8 +66,8 @@ class PlannedUnit:
         self.weight = StreamDriver(
             dut.weight_valid_i, dut.weight_ready_o, {"data": dut.weight_data_i}, rng, stall()
         )
-        self.bias = StreamDriver(
-            dut.bias_valid_i, dut.bias_ready_o, {"data": dut.bias_data_i}, rng, stall()
+        self.record = StreamDriver(
+            dut.record_valid_i, dut.record_ready_o, {"data": dut.record_data_i}, rng, stall()
         )
         self.act = StreamDriver(
             dut.act_valid_i,
@@ -89,7 +87,7 @@ class PlannedUnit:
         )
         self.out.stall = stall()
         self.testbench = Testbench(
-            dut, [self.high, self.low, self.words, self.weight, self.bias, self.act, self.out]
+            dut, [self.high, self.low, self.words, self.weight, self.record, self.act, self.out]
         )
         self._blocks: list[int] = []
         self._signed_words = True
@@ -122,10 +120,12 @@ class PlannedUnit:
         dut.shift_i.value = d["shift"]
         dut.low_i.value = d["low"]
         dut.high_i.value = d["high"]
+        dut.zero_i.value = d["zero_out"]
+        dut.wide_i.value = d["out_wide"]
         dut.leaky_i.value = d["leaky"]
         dut.slope_mantissa_i.value = d["slope_mantissa"]
         dut.slope_shift_i.value = d["slope_shift"]
-        self._signed_words = d["low"] < 0
+        self._signed_words = d["low"] + d["zero_out"] < 0
         columns = list(chunks(len(weights), self.tiling.t_c))
         rows = list(chunks(job.acts.shape[0], self.tiling.t_r))
         cut = streams(job.acts, weights.T, self.tiling)
@@ -144,19 +144,19 @@ class PlannedUnit:
         )
         for column in columns:
             width = column.stop - column.start
-            spare = self.tiling.t_c - width
-            bias = np.pad(job.biases[column], (0, spare))
+            start = RECORD_BYTES * column.start
+            records = job.records[start : RECORD_BYTES * column.stop]
             for row in rows:
                 expected = job.outputs[row, column].copy()
                 expected[-1, -1] += planted_error
                 self.board.expect(tuple(line) for line in expected.tolist())
                 count = len(expected)
                 self._widths += [width] * count
-                self.bias.send([{"data": pack(bias[None], BIAS_BITS)[0]}] * count)
+                self.record.send([{"data": int.from_bytes(records, "little")}] * count)
         steps = sum(max(r.stop - r.start, self.tiling.t_c) for r in rows)
         depth = -(-job.acts.shape[1] // self.tiling.t_p)
         await self.testbench.run_until(
-            lambda: self.board.done and self.weight.idle and self.act.idle and self.bias.idle,
+            lambda: self.board.done and self.weight.idle and self.act.idle and self.record.idle,
             500 + 40 * steps * depth * len(columns),
         )
         self.board.finish()

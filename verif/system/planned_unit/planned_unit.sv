@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One unit of a planned cascade, as far as its blocks go: stored weights from their planes, biases
-// through the window, the MM unit, the requantiser. Sizes come from the plan's generated package.
+// and shifts from the channels' records, the MM unit, the requantiser. Sizes come from the plan's
+// generated package.
 //
-// Bench top: streams as of weight_planes, mm_unit, weight_truncate and requantise. The bench is the
+// Bench top: streams as of weight_planes, mm_unit, channel_settings and requantise. The bench is the
 // weight buffer: it takes blocks of the unit's weights from `words` and gives tiles to `weight`. A
-// bias beat goes with every row of accumulators. Layer settings are static while a layer runs.
+// beat of records goes with every row of accumulators. Layer settings are static while a layer runs.
 
 module planned_unit
   import cascade_pkg::*;
@@ -32,6 +33,8 @@ module planned_unit
     input shift_t                       shift_i,
     input logic signed [LOGIT_BITS:0]   low_i,
     input logic signed [LOGIT_BITS:0]   high_i,
+    input logic [ActBits-1:0]           zero_i,
+    input logic                         wide_i,
     input logic                         leaky_i,
     input logic [LEAKY_SLOPE_BITS-1:0]  slope_mantissa_i,
     input shift_t                       slope_shift_i,
@@ -51,9 +54,9 @@ module planned_unit
     output logic                          weight_ready_o,
     input  logic [TP-1:0][WeightBits-1:0] weight_data_i,
 
-    input  logic                         bias_valid_i,
-    output logic                         bias_ready_o,
-    input  logic [TC-1:0][BIAS_BITS-1:0] bias_data_i,
+    input  logic                           record_valid_i,
+    output logic                           record_ready_o,
+    input  logic [TC-1:0][RECORD_BITS-1:0] record_data_i,
 
     input  logic                       act_valid_i,
     output logic                       act_ready_o,
@@ -70,8 +73,9 @@ module planned_unit
 
   logic                                    block_valid, block_ready;
   logic [WEIGHT_BLOCK-1:0][StoredBits-1:0] block_data;
-  logic                                    bias_valid, bias_ready;
-  logic [TC-1:0][BIAS_BITS-1:0]            bias_data;
+  logic                                    channel_valid, channel_ready;
+  logic [TC-1:0][BIAS_BITS-1:0]            channel_bias;
+  shift_t [TC-1:0]                         channel_shift;
   logic                                    acc_valid, acc_ready;
   logic [TC-1:0][AccBits-1:0]              acc_data;
   logic                                    joined_ready;
@@ -96,13 +100,14 @@ module planned_unit
       .out_valid_o(words_valid_o), .out_ready_i(words_ready_i), .out_words_o(words_data_o)
   );
 
-  weight_truncate #(
-      .Lanes(TC), .InBits(BIAS_BITS), .OutBits(BIAS_BITS)
-  ) u_bias_window (
+  channel_settings #(
+      .Lanes(TC), .Corrected(Lpu)
+  ) u_channel_settings (
       .clk_i, .rst_ni,
-      .shift_i(bias_window_i), .unsigned_i(1'b0),
-      .in_valid_i(bias_valid_i), .in_ready_o(bias_ready_o), .in_words_i(bias_data_i),
-      .out_valid_o(bias_valid), .out_ready_i(bias_ready), .out_words_o(bias_data)
+      .bias_window_i, .shift_i,
+      .in_valid_i(record_valid_i), .in_ready_o(record_ready_o), .in_records_i(record_data_i),
+      .out_valid_o(channel_valid), .out_ready_i(channel_ready),
+      .out_bias_o(channel_bias), .out_shift_o(channel_shift)
   );
 
   mm_unit #(
@@ -115,17 +120,17 @@ module planned_unit
       .out_valid_o(acc_valid), .out_ready_i(acc_ready), .out_data_o(acc_data)
   );
 
-  // A row of accumulators meets its biases: both are taken together.
-  assign acc_ready  = joined_ready && bias_valid;
-  assign bias_ready = joined_ready && acc_valid;
+  // A row of accumulators meets its channels' settings: both are taken together.
+  assign acc_ready     = joined_ready && channel_valid;
+  assign channel_ready = joined_ready && acc_valid;
 
   requantise #(
       .Lanes(TC), .AccBits, .ActBits, .OutBits(LOGIT_BITS)
   ) u_requantise (
       .clk_i, .rst_ni,
-      .bias_i(bias_data), .shift_i({TC{shift_i}}), .low_i, .high_i,
+      .bias_i(channel_bias), .shift_i(channel_shift), .low_i, .high_i, .zero_i, .wide_i,
       .leaky_i, .slope_mantissa_i, .slope_shift_i,
-      .in_valid_i(acc_valid && bias_valid), .in_ready_o(joined_ready), .in_acc_i(acc_data),
+      .in_valid_i(acc_valid && channel_valid), .in_ready_o(joined_ready), .in_acc_i(acc_data),
       .out_valid_o, .out_ready_i, .out_words_o(out_data_o)
   );
 

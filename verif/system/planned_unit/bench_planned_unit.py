@@ -2,7 +2,8 @@
 
 All data come from the plan's folder, as an integrator finds them: weights and channel records from
 the memory images, settings from the unit's descriptors, activations from the golden vectors. A
-layer's weights go through the unit's reader of planes first, then, tile by tile, through its MM unit.
+layer's weights go through the unit's reader of planes first, then, tile by tile, through its MM
+unit.
 """
 
 from __future__ import annotations

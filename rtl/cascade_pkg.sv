@@ -15,8 +15,12 @@ package cascade_pkg;
   // a 128-bit memory port, two of a 64-bit port. `BLOCK_WORDS` in toolflow/emission/memory_images.py.
   localparam int unsigned WEIGHT_BLOCK = 128;
 
-  // Biases, at the accumulator's scale; signed.
-  localparam int unsigned BIAS_BITS = 32;
+  // Biases, at the accumulator's scale; signed. What the low-precision unit's bias differs by from
+  // the one cut of the stored bias; signed. How much longer a channel's shift is than the layer's.
+  localparam int unsigned BIAS_BITS       = 32;
+  localparam int unsigned CORRECTION_BITS = 24;
+  localparam int unsigned STEP_BITS       = 8;
+  localparam int unsigned RECORD_BITS     = BIAS_BITS + CORRECTION_BITS + STEP_BITS;
 
   // The last layer's output; signed.
   localparam int unsigned LOGIT_BITS = 16;
@@ -37,6 +41,13 @@ package cascade_pkg;
 
   typedef logic signed [WIDE_BITS-1:0] wide_t;
   typedef logic [SHIFT_BITS-1:0] shift_t;
+
+  // An output channel's record in memory: channels.bin, see toolflow/emission/memory_images.py.
+  typedef struct packed {
+    logic [STEP_BITS-1:0]              step;
+    logic signed [CORRECTION_BITS-1:0] correction;
+    logic signed [BIAS_BITS-1:0]       bias;
+  } channel_record_t;
 
   // Smallest integer of a format of `bits` (1..WIDE_BITS-1) bits.
   function automatic wide_t format_low(input int unsigned bits, input bit is_signed);

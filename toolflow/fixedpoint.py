@@ -191,7 +191,7 @@ def requantise(
     ``y = round_shift(accumulator + bias, shift)``. With a ``slope`` (LeakyReLU), ``y`` is saturated
     to ``act_bits + LEAKY_GUARD_BITS`` signed bits and its negative values become
     ``round_shift(y * mantissa, slope.shift)``. The result is clamped to ``low..high``: ``low = 0``
-    makes a ReLU, a smaller ``high`` a clipped one.
+    makes a ReLU, a smaller ``high`` a clipped one. It is ``q``; hardware's word is ``q + zero``.
     """
     y = round_shift(np.asarray(accumulator, np.int64) + np.asarray(bias, np.int64), shift)
     if slope is not None:

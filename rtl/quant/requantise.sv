@@ -6,13 +6,15 @@
 // Throughput: 1 beat of Lanes words per cycle. in_ready_o is a register.
 // Multipliers: one a lane with LeakySupport, none without.
 // Numbers:    y = round_shift(acc + bias, shift), shift 0..31 and bias (32 bit signed, at the
-//             accumulator's scale) per lane. With leaky_i, y is saturated to
-//             ActBits + LEAKY_GUARD_BITS signed bits and its negative values become
-//             round_shift(y * mantissa, slope_shift). Then out = saturate(y, low, high): low = 0
-//             makes a ReLU, a smaller high a clipped one. Rounding is half up, nothing overflows.
-//             Equal to fixedpoint.requantise, bit for bit.
-// Words:      low <= high, both within OutBits signed bits or both within OutBits unsigned bits:
-//             this is what makes the output words signed or unsigned.
+//             accumulator's scale) per lane: channels differ in scale. With leaky_i, y is saturated
+//             to LEAKY_GUARD_BITS more signed bits than the activations have (ActBits, or OutBits
+//             with wide_i) and its negative values become round_shift(y * mantissa, slope_shift).
+//             Then q = saturate(y, low, high): low = 0 makes a ReLU, a smaller high a clipped one.
+//             The output word is q + zero. Rounding is half up, nothing overflows.
+//             Equal to fixedpoint.requantise plus zero, bit for bit.
+// Words:      low <= high. Unsigned words: zero is the one that stands for 0, low + zero and
+//             high + zero are within OutBits unsigned bits. Signed words: zero is 0, low and high
+//             are within OutBits signed bits. So the bounds make the output signed or unsigned.
 // All parameter inputs belong to the beat: they are sampled with it. With LeakySupport = 0,
 // leaky_i must be 0.
 
@@ -34,6 +36,8 @@ module requantise
     input  shift_t [Lanes-1:0]                  shift_i,
     input  logic signed [OutBits:0]             low_i,
     input  logic signed [OutBits:0]             high_i,
+    input  logic [ActBits-1:0]                  zero_i,
+    input  logic                                wide_i,  // looked at with leaky_i only
     input  logic                                leaky_i,
     input  logic [LEAKY_SLOPE_BITS-1:0]         slope_mantissa_i,
     input  shift_t                              slope_shift_i,
@@ -55,7 +59,7 @@ module requantise
   localparam int unsigned SumBits   = ((AccBits > BIAS_BITS) ? AccBits : BIAS_BITS) + 1;
   localparam int unsigned GuardBits = ActBits + LEAKY_GUARD_BITS;
   // Holds a leaky y, and as much of any other y as low..high can tell apart.
-  localparam int unsigned ValueBits = (GuardBits > OutBits + 1) ? GuardBits : OutBits + 1;
+  localparam int unsigned ValueBits = OutBits + LEAKY_GUARD_BITS;
   // A value times an unsigned slope.
   localparam int unsigned SlopedBits = ValueBits + LEAKY_SLOPE_BITS + 1;
   localparam int unsigned ClampBits  = LeakySupport ? SlopedBits : SumBits;
@@ -64,10 +68,12 @@ module requantise
   typedef struct packed {
     logic signed [OutBits:0] low;
     logic signed [OutBits:0] high;
+    logic [ActBits-1:0]      zero;
   } bounds_t;
 
   typedef struct packed {
     logic                        enable;
+    logic                        wide;
     logic [LEAKY_SLOPE_BITS-1:0] mantissa;
     shift_t                      shift;
   } slope_t;
@@ -78,8 +84,9 @@ module requantise
   bounds_t              bounds_in, bounds;
   slope_t               slope_in;
 
-  assign bounds_in = '{low: low_i, high: high_i};
-  assign slope_in  = '{enable: leaky_i, mantissa: slope_mantissa_i, shift: slope_shift_i};
+  assign bounds_in = '{low: low_i, high: high_i, zero: zero_i};
+  assign slope_in  = '{enable: leaky_i, wide: wide_i,
+                       mantissa: slope_mantissa_i, shift: slope_shift_i};
   assign bounds    = bounds_q[Stages-2];
 
   always_ff @(posedge clk_i) begin
@@ -112,12 +119,12 @@ module requantise
 
   if (LeakySupport) begin : gen_leaky
     slope_t [3:0] slope_q;
+    logic         narrow;
     wide_t        value_low, value_high;
 
-    assign value_low  = slope_q[1].enable ? format_low(GuardBits, 1'b1)
-                                          : format_low(ValueBits, 1'b1);
-    assign value_high = slope_q[1].enable ? format_high(GuardBits, 1'b1)
-                                          : format_high(ValueBits, 1'b1);
+    assign narrow     = slope_q[1].enable && !slope_q[1].wide;
+    assign value_low  = format_low(narrow ? GuardBits : ValueBits, 1'b1);
+    assign value_high = format_high(narrow ? GuardBits : ValueBits, 1'b1);
 
     always_ff @(posedge clk_i) begin
       if (enable) slope_q <= {slope_q[2:0], slope_in};
@@ -151,16 +158,22 @@ module requantise
     assign clamp_input  = scaled_q;
   end
 
-  // ---- activation function and saturation ----
-  logic [Lanes-1:0][OutBits-1:0] words_q;
+  // ---- activation function and saturation, then the zero point on the way into the buffer ----
+  logic [Lanes-1:0][OutBits-1:0] clamped_q, words;
+  logic [ActBits-1:0]            zero_q;
 
   always_ff @(posedge clk_i) begin
     if (enable) begin
+      zero_q <= bounds.zero;
       for (int unsigned lane = 0; lane < Lanes; lane++) begin
-        words_q[lane] <= OutBits'(
+        clamped_q[lane] <= OutBits'(
             saturate(wide_t'(clamp_input[lane]), wide_t'(bounds.low), wide_t'(bounds.high)));
       end
     end
+  end
+
+  for (genvar lane = 0; lane < Lanes; lane++) begin : gen_zero
+    assign words[lane] = clamped_q[lane] + OutBits'(zero_q);
   end
 
   assign in_ready_o = enable;
@@ -172,7 +185,7 @@ module requantise
       .rst_ni,
       .in_valid_i (valid_q[Stages-1]),
       .in_ready_o (enable),
-      .in_data_i  (words_q),
+      .in_data_i  (words),
       .out_valid_o,
       .out_ready_i,
       .out_data_o (out_words_o)
@@ -182,10 +195,10 @@ module requantise
                       {in_acc_i, bias_i, shift_i, bounds_in, slope_in})
   `CASC_ASSERT(LeakySupported, !in_valid_i || LeakySupport || !leaky_i)
   `CASC_ASSERT(BoundsOrdered, !in_valid_i || low_i <= high_i)
-  // One sign for both bounds' format: the top two bits of a bound tell whether it fits a signed
-  // word (equal) or an unsigned one (the topmost is 0).
+  // The top two bits of a bound tell whether it fits a signed word.
   `CASC_ASSERT(BoundsFitWords, !in_valid_i
-      || (low_i[OutBits] == low_i[OutBits-1] && high_i[OutBits] == high_i[OutBits-1])
-      || (!low_i[OutBits] && !high_i[OutBits]))
+      || (zero_i == '0 && low_i[OutBits] == low_i[OutBits-1] && high_i[OutBits] == high_i[OutBits-1])
+      || (wide_t'(low_i) + wide_t'(zero_i) >= 0
+          && wide_t'(high_i) + wide_t'(zero_i) <= format_high(OutBits, 1'b0)))
 
 endmodule

@@ -9,32 +9,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.random_networks import every_layer_kind, plain_scheme
+from tests.emission.shared_words import Planned, planned
 from toolflow.emission.descriptors import FIELDS, WORDS, Op, decode, descriptor_image, encode
 from toolflow.emission.directory import whole_directory, whole_files
 from toolflow.emission.memory_images import (
     ALIGNMENT,
     BLOCK_WORDS,
-    bias_image,
+    RECORD_BYTES,
+    ChannelRecords,
+    channel_image,
     pack_plane,
+    pack_records,
     pack_words,
     unpack_plane,
+    unpack_records,
     unpack_words,
     weight_image,
 )
+from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
 from toolflow.emulator.integer_network import (
     IntegerMatmul,
     IntegerNetwork,
     StoredParameters,
-    balance,
-    compile_network,
-    store,
+    cut_network,
+    quantise_images,
 )
+from toolflow.emulator.reference import accumulate, run_reference
 from toolflow.errors import UserError
-from toolflow.fixedpoint import join_planes, saturate, split_planes
+from toolflow.fixedpoint import (
+    BIAS_BITS,
+    Format,
+    IntArray,
+    Slope,
+    join_planes,
+    requantise,
+    saturate,
+    split_planes,
+    window,
+)
 from toolflow.network.graph import Conv
 from toolflow.plan import PLAN_FILE
-from toolflow.quantisation.scheme import Precision
 
 
 @given(st.data())
@@ -100,40 +114,36 @@ def test_planes_are_bit_positions_of_blocks() -> None:
     assert pack_plane(digits, 3) == first + bytes(32) + bytes([1]) + bytes(15)
 
 
-def planned(bits: int, lpu_bits: int) -> tuple[IntegerNetwork, IntegerNetwork, StoredParameters]:
-    """Return the HPU, the LPU and their stored words."""
-    network = every_layer_kind()
-    scheme = plain_scheme(network, Precision(bits, 8))
-    lpu_scheme = plain_scheme(network, Precision(lpu_bits, 4))
-    stored = balance(network, store(network, scheme), lpu_scheme)
-    hpu, lpu = (compile_network(network, s, stored) for s in (scheme, lpu_scheme))
-    return hpu, lpu, stored
+FLATTENED = {"w_hidden": (28, 2, 3)}
+"""The map behind a dense layer's inputs."""
 
 
 @pytest.mark.parametrize(
     ("bits", "lpu_bits"), [(8, 8), (8, 4), (8, 2), (5, 3), (3, 2), (2, 2), (16, 7)]
 )
 def test_weight_image_holds_both_units_weights(bits: int, lpu_bits: int) -> None:
-    hpu, lpu, stored = planned(bits, lpu_bits)
-    image = weight_image(lpu, stored)
+    made = planned(bits, lpu_bits)
+    hpu, lpu = made.hpu, made.lpu
+    image = weight_image(lpu, made.stored)
     sizes = [0, 0]
     for high_layer, low_layer in zip(hpu.matmuls, lpu.matmuls, strict=True):
-        name, spec = low_layer.layer.name, low_layer.layer
+        name = low_layer.layer.name
         low_bits, count = image.low_bits[name], high_layer.weight.size
-        assert low_bits == low_layer.weight_window == bits - lpu_bits
+        assert low_bits == low_layer.weight_window <= bits - lpu_bits
         starts = image.high_offsets[name], image.low_offsets[name]
         assert [start % ALIGNMENT for start in starts] == [0, 0]
         high = unpack_plane(image.data[starts[0] :], bits - low_bits, count)
         low = unpack_plane(image.data[starts[1] :], low_bits, count)
-        fmt = lpu.scheme.weights[name]
+        fmt = lpu.scheme.weights[name].words
         for words, layer in (
             (join_planes(high, low, low_bits), high_layer),
             (saturate(high, fmt.low, fmt.high), low_layer),
         ):
             expected = layer.weight
-            if isinstance(spec, Conv):
-                o, i, h, w = expected.shape
-                words = words.reshape(o, h, w, i).transpose(0, 3, 1, 2)
+            shape = FLATTENED.get(name) or expected.shape[1:]
+            if len(shape) == 3:
+                i, h, w = shape
+                words = words.reshape(-1, h, w, i).transpose(0, 3, 1, 2)
             np.testing.assert_array_equal(words.reshape(expected.shape), expected)
         blocks = -(-count // BLOCK_WORDS)
         for plane, width in enumerate((bits - low_bits, low_bits)):
@@ -150,51 +160,252 @@ def test_a_large_layer_takes_its_bits_and_no_more() -> None:
 
 
 def test_words_that_do_not_split_are_refused() -> None:
-    _, lpu, stored = planned(8, 4)
-    name = lpu.matmuls[0].layer.name
-    layer = stored.layers[name]
-    spoilt = {**stored.layers, name: replace(layer, weight=np.full_like(layer.weight, 120))}
+    made = planned(8, 4)
+    spoilt = with_layer(made.stored, "w_first", weight=120)
     with pytest.raises(ValueError, match="does not fit"):
-        weight_image(lpu, replace(stored, layers=spoilt))
+        weight_image(made.lpu, spoilt)
 
 
-def test_bias_image_holds_every_bias() -> None:
-    _, lpu, stored = planned(8, 4)
-    biases = bias_image(stored)
-    for layer in lpu.matmuls:
-        name = layer.layer.name
-        words = unpack_words(biases.data[biases.offsets[name] :], 32, len(layer.bias))
-        np.testing.assert_array_equal(words, stored.layers[name].bias)
+def with_layer(stored: StoredParameters, name: str, **values: int) -> StoredParameters:
+    """Return parameters of which some of a layer's arrays hold one value throughout."""
+    layer = stored.layers[name]
+    arrays = {key: np.full_like(getattr(layer, key), value) for key, value in values.items()}
+    return replace(stored, layers={**stored.layers, name: replace(layer, **arrays)})
+
+
+def test_records_are_eight_bytes_in_this_order() -> None:
+    records = ChannelRecords(np.array([1, -2]), np.array([-3, 4]), np.array([5, 255]))
+    first = bytes([1, 0, 0, 0, 0xFD, 0xFF, 0xFF, 5])
+    assert pack_records(records) == first + bytes([0xFE, 0xFF, 0xFF, 0xFF, 4, 0, 0, 255])
+
+
+def test_records_survive_packing() -> None:
+    bias = np.array([0, 1, -1, (1 << 31) - 1, -(1 << 31)])
+    correction = np.array([-1, 0, 1, -(1 << 23), (1 << 23) - 1])
+    step = np.array([0, 255, 1, 31, 7])
+    packed = pack_records(ChannelRecords(bias, correction, step))
+    assert len(packed) == 5 * RECORD_BYTES
+    found = unpack_records(packed + b"behind", 5)
+    np.testing.assert_array_equal(found.bias, bias)
+    np.testing.assert_array_equal(found.correction, correction)
+    np.testing.assert_array_equal(found.step, step)
+
+
+def test_channel_image_takes_eight_bytes_a_channel() -> None:
+    made = planned(8, 4)
+    image = channel_image(made.lpu, made.stored)
+    size = 0
+    for layer in made.network.weight_layers:
+        assert image.offsets[layer.name] == size
+        size += -(-8 * len(layer.bias) // ALIGNMENT) * ALIGNMENT
+    assert len(image.data) == size
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bias": -(1 << 31)}, "layer w_grouped: the HPU's bias is -.* than the 32 bits"),
+        ({"correction": (1 << 23) - 1}, "layer w_grouped: the correction of the LPU's bias is 8"),
+    ],
+)
+def test_a_value_too_large_for_its_record_is_refused(values: dict[str, int], message: str) -> None:
+    made = planned(8, 4)
+    stored = with_layer(made.stored, "w_grouped", weight=3, **values)
+    lpu = cut_network(made.network, made.lpu.scheme, stored)
+    with pytest.raises(UserError, match=message):
+        channel_image(lpu, stored)
+
+
+def decoded(
+    made: Planned, network: IntegerNetwork
+) -> tuple[list[dict[str, int]], dict[str, ChannelRecords]]:
+    """Return a unit's descriptors and its layers' records, found by the descriptors' offsets."""
+    weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
+    data = descriptor_image(network, weights, channels)
+    size = 4 * WORDS
+    found = [decode(data[k : k + size]) for k in range(0, len(data), size)]
+    matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
+    return found, {
+        layer.layer.name: unpack_records(channels.data[d["records_offset"] :], d["out_channels"])
+        for d, layer in zip(matmuls, network.matmuls, strict=True)
+    }
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize("unit", ["hpu", "lpu"])
+def test_hardware_on_words_equals_the_emulator(unit: str, zeros: bool) -> None:
+    """Products of words, padding with ``zero_in``, records and descriptors: the same tensors."""
+    made = planned(8, 3, zeros=zeros)
+    network: IntegerNetwork = getattr(made, unit)
+    stored_images = quantise_images(made.images, network.stored_input)
+    tensors = run_reference(network, stored_images)
+    descriptors, records = decoded(made, network)
+    matmuls = [d for d in descriptors if d["op"] in (Op.CONV, Op.DENSE)]
+    for d, layer in zip(matmuls, network.matmuls, strict=True):
+        name, source = layer.layer.name, layer.layer.inputs[0]
+        zero = network.scheme.tensors[source].zero
+        assert d["zero_in"] == zero
+        words = tensors[source] + zero
+        assert d["in_signed"] or words.min() >= 0
+        found = requantise(
+            accumulate_words(layer, words, zero),
+            shaped(hardware_bias(records[name], unit, d), words),
+            shaped(d["shift"] + records[name].step, words),
+            d["low"],
+            d["high"],
+            Slope(d["slope_mantissa"], d["slope_shift"]) if d["leaky"] else None,
+            16 if d["out_wide"] else network.scheme.precision.act_bits,
+        )
+        np.testing.assert_array_equal(found, tensors[layer.layer.output])
+
+
+def hardware_bias(records: ChannelRecords, unit: str, d: dict[str, int]) -> IntArray:
+    """Return the biases of a unit."""
+    full = Format(BIAS_BITS, 0)
+    cut = window(records.bias, d["bias_window"], full.low, full.high)
+    return cut + records.correction if unit == "lpu" else cut
+
+
+def accumulate_words(layer: IntegerMatmul, words: IntArray, zero: int) -> IntArray:
+    """Return products of words; a convolution's map is padded with the zero point first."""
+    spec = layer.layer
+    if not isinstance(spec, Conv):
+        return accumulate(layer, words)
+    top, left, bottom, right = spec.pads
+    padded = np.pad(words, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=zero)
+    return accumulate(replace(layer, layer=replace(spec, pads=(0, 0, 0, 0))), padded)
+
+
+def shaped(values: IntArray, like: IntArray) -> IntArray:
+    """Return a value a channel, to go with a batch of maps or vectors."""
+    return values.reshape(-1, *[1] * (like.ndim - 2))
 
 
 def test_descriptors_say_what_the_emulator_does() -> None:
-    hpu, integer, stored = planned(8, 4)
-    weights, biases = weight_image(integer, stored), bias_image(stored)
-    data = descriptor_image(integer, weights, biases)
-    size = 4 * WORDS
-    found = [decode(data[k : k + size]) for k in range(0, len(data), size)]
+    made = planned(8, 4)
+    integer = made.lpu
+    weights = weight_image(integer, made.stored)
+    found, records = decoded(made, integer)
     assert [Op(d["op"]) for d in found] == [
-        Op.CONV, Op.CONV, Op.CONV, Op.ADD, Op.CONCAT, Op.CONCAT, Op.CONV, Op.ACTIVATE,
-        Op.MAX_POOL, Op.AVG_POOL, Op.AVG_POOL, Op.FLATTEN, Op.DENSE, Op.DENSE,
+        Op.CONV, Op.CONV, Op.CONV, Op.ADD, Op.ACTIVATE, Op.CONCAT, Op.CONCAT, Op.CONV,
+        Op.MAX_POOL, Op.AVG_POOL, Op.CONCAT, Op.CONCAT, Op.CONCAT, Op.MAX_POOL, Op.FLATTEN,
+        Op.DENSE, Op.DENSE,
     ]  # fmt: skip
-    assert [d["channel_offset"] for d in found if d["op"] == Op.CONCAT] == [0, 12]
+    assert [d["channel_offset"] for d in found if d["op"] == Op.CONCAT] == [0, 8, 0, 12, 20]
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
     for d, layer in zip(matmuls, integer.matmuls, strict=True):
-        assert isinstance(layer, IntegerMatmul)
-        assert d["weight_low_bits"] == layer.weight_window == 4
-        assert d["shift"] == layer.requantiser.shift[0]
+        name = layer.layer.name
+        assert d["weight_low_bits"] == layer.weight_window
+        np.testing.assert_array_equal(d["shift"] + records[name].step, layer.requantiser.shift)
+        assert records[name].step.min() == 0 < records[name].step.max()
         assert (d["low"], d["high"]) == (layer.requantiser.low, layer.requantiser.high)
-        assert d["weight_offset"] == weights.high_offsets[layer.layer.name]
-        assert d["weight_low_offset"] == weights.low_offsets[layer.layer.name]
+        assert d["weight_offset"] == weights.high_offsets[name]
+        assert d["weight_low_offset"] == weights.low_offsets[name]
         assert d["leaky"] == (layer.requantiser.slope is not None)
-    strided = found[1]
+    names = list(made.network.shapes)
+    for d in found:
+        source, out = (integer.scheme.tensors[names[d[key]]] for key in ("input_first", "output"))
+        assert (d["zero_in"], d["zero_out"]) == (source.zero, out.zero)
+        assert (d["in_wide"], d["out_wide"]) == (source.bits == 16, out.bits == 16)
+        second = integer.scheme.tensors[names[d["input_second"]]].zero
+        assert d["zero_second"] == (second if d["op"] == Op.ADD else 0)
+    assert [d["out_wide"] for d in found] == [0] * (len(found) - 1) + [1]
+    assert all(found[3][key] for key in ("zero_in", "zero_second", "zero_out"))
+    strided = found[7]
     assert (strided["stride_height"], strided["stride_width"]) == (2, 1)
     assert (strided["pad_top"], strided["pad_bottom"], strided["pad_left"]) == (2, 1, 0)
-    assert strided["groups"] == 4
-    data = descriptor_image(hpu, weights, biases)
-    others = [decode(data[k : k + size]) for k in range(0, len(data), size)]
-    for name in ("weight_offset", "weight_low_offset", "weight_low_bits"):
-        assert [d[name] for d in others] == [d[name] for d in found], "both units read one image"
+    assert [d["groups"] for d in matmuls] == [1, 8, 4, 1, 1, 1]
+    others, _ = decoded(made, made.hpu)
+    for field in ("weight_offset", "weight_low_offset", "weight_low_bits", "records_offset"):
+        assert [d[field] for d in others] == [d[field] for d in found], "both units read one image"
+
+
+class TestReadParameters:
+    """Parameters read back from the images."""
+
+    @pytest.mark.parametrize("bits", [(8, 8), (8, 4), (8, 2), (5, 3), (16, 7)])
+    @pytest.mark.parametrize("seed", [0, 1])
+    @pytest.mark.parametrize("zeros", [True, False])
+    def test_are_what_was_emitted(
+        self, tmp_path: Path, bits: tuple[int, int], seed: int, zeros: bool
+    ) -> None:
+        made = planned(*bits, seed=seed, zeros=zeros)
+        emit(made, tmp_path)
+        found = read_parameters(tmp_path, made.network, made.stored.scheme, made.lpu.scheme)
+        assert found.input_format == made.stored.input_format
+        assert found.scheme is made.stored.scheme
+        assert list(found.layers) == list(made.stored.layers)
+        for name, layer in made.stored.layers.items():
+            other = found.layers[name]
+            assert other.weight_format == layer.weight_format
+            for key in ("weight", "bias", "bias_fracs", "correction"):
+                np.testing.assert_array_equal(getattr(other, key), getattr(layer, key), name)
+
+    @pytest.mark.parametrize("file", [WEIGHTS_FILE, CHANNELS_FILE])
+    @pytest.mark.parametrize("change", [-1, -64, 64])
+    def test_a_file_of_another_length_is_refused(
+        self, tmp_path: Path, file: str, change: int
+    ) -> None:
+        made = planned(8, 4)
+        emit(made, tmp_path)
+        data = (tmp_path / file).read_bytes()
+        (tmp_path / file).write_bytes(data[:change] if change < 0 else data + bytes(change))
+        self.refused(made, tmp_path, f"{file}: is {len(data) + change} bytes .* {len(data)}")
+
+    @pytest.mark.parametrize("file", [WEIGHTS_FILE, CHANNELS_FILE])
+    def test_a_missing_file_is_refused(self, tmp_path: Path, file: str) -> None:
+        made = planned(8, 4)
+        emit(made, tmp_path)
+        (tmp_path / file).unlink()
+        self.refused(made, tmp_path, f"{file}: cannot be read")
+
+    @pytest.mark.parametrize(
+        ("word", "message"),
+        [
+            (0x7FFFFFFF, "w_depthwise: a bias is outside 32 bits"),
+            (0x007FFFFF << 32, "w_depthwise: a correction is outside 24 bits"),
+            (0x40 << 56, "w_depthwise: the channels' steps are not the plan's"),
+        ],
+    )
+    def test_damaged_records_are_refused(self, tmp_path: Path, word: int, message: str) -> None:
+        made = planned(8, 4)
+        positive = with_layer(made.stored, "w_depthwise", weight=60, bias=0, correction=0)
+        lpu = cut_network(made.network, made.lpu.scheme, positive)
+        made = replace(made, stored=positive, lpu=lpu)
+        emit(made, tmp_path)
+        data = bytearray((tmp_path / CHANNELS_FILE).read_bytes())
+        start = channel_image(lpu, positive).offsets["w_depthwise"]
+        old = int.from_bytes(data[start : start + 8], "little")
+        mask = next(m for m in (0xFFFFFFFF, 0xFFFFFF << 32, 0xFF << 56) if word & m)
+        data[start : start + 8] = (old & ~mask | word).to_bytes(8, "little")
+        (tmp_path / CHANNELS_FILE).write_bytes(data)
+        self.refused(made, tmp_path, message)
+
+    def test_damaged_weights_are_refused(self, tmp_path: Path) -> None:
+        """The smallest high digit with a negative low one is no 8-bit word."""
+        made = planned(8, 4)
+        emit(made, tmp_path)
+        image = weight_image(made.lpu, made.stored)
+        data = bytearray(image.data)
+        for start, digit in (
+            (image.high_offsets["w_first"], -8),
+            (image.low_offsets["w_first"], -1),
+        ):
+            block = pack_plane(np.full(BLOCK_WORDS, digit), 4)
+            data[start : start + len(block)] = block
+        (tmp_path / WEIGHTS_FILE).write_bytes(data)
+        self.refused(made, tmp_path, "w_first: a weight is outside 8 bits")
+
+    def refused(self, made: Planned, folder: Path, message: str) -> None:
+        """Check that reading ends with a message."""
+        with pytest.raises(UserError, match=message):
+            read_parameters(folder, made.network, made.stored.scheme, made.lpu.scheme)
+
+
+def emit(made: Planned, folder: Path) -> None:
+    """Write the two images."""
+    (folder / WEIGHTS_FILE).write_bytes(weight_image(made.lpu, made.stored).data)
+    (folder / CHANNELS_FILE).write_bytes(channel_image(made.lpu, made.stored).data)
 
 
 class TestWholeDirectory:

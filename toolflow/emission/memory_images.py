@@ -13,8 +13,8 @@ descriptors. What it has of its own is a small correction of each bias.
 ``channels.bin``: per layer, from a 64-byte boundary, an eight-byte record for each output channel:
 
 * bits 31..0: the HPU's bias, signed, for products of *words*. As ``sum(w * q)`` is
-  ``sum(w * word) - zero * sum(w)``, it is the emulator's bias less ``zero * sum(w)``: the zero point
-  costs hardware nothing.
+  ``sum(w * word) - zero * sum(w)``, it is the emulator's bias less ``zero * sum(w)``: the zero
+  point costs hardware nothing.
 * bits 55..32: the LPU's correction, signed. Its bias, also for products of words, is
   ``window(bias, bias_window) + correction``; it makes up for the zero point as well.
 * bits 63..56: the step, unsigned. Both units requantise the channel by the descriptor's ``shift``,

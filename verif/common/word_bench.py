@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 class WordBench(ABC, Generic[Item]):
-    """Drivers, a monitor of ``out_words_o`` and a scoreboard of its words, as bit patterns.
+    """Drivers, a monitor of the output and a scoreboard of its words, as bit patterns.
 
     An item is what becomes one beat of output: a subclass says how it is drawn and driven and what
     must come of it.
@@ -50,8 +50,8 @@ class WordBench(ABC, Generic[Item]):
         self.sink = StreamMonitor(
             dut.out_valid_o,
             dut.out_ready_i,
-            {"words": dut.out_words_o},
-            lambda beat: self.board.observe(self.unpacked(beat["words"])),
+            self.outputs(),
+            lambda beat: self.board.observe(self.observed(beat)),
         )
         self.sources = self.make_sources()
         self.testbench = Testbench(dut, [*self.sources, self.sink])
@@ -59,6 +59,14 @@ class WordBench(ABC, Generic[Item]):
     @abstractmethod
     def make_sources(self) -> tuple[StreamDriver, ...]:
         """Return the drivers of the design's inputs."""
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the signals of the output."""
+        return {"words": self.dut.out_words_o}
+
+    def observed(self, beat: dict[str, int]) -> list[int]:
+        """Return the words of an output beat, as bit patterns."""
+        return self.unpacked(beat["words"])
 
     @abstractmethod
     def random_item(self) -> Item:

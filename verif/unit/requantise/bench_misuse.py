@@ -14,9 +14,9 @@ from verif.unit.requantise.bench_requantise import Bench
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def illegal_bounds(dut: Any) -> None:
-    """One beat with the bounds of the environment."""
+    """One beat with the bounds and zero point of the environment."""
     bench = Bench(dut)
     await bench.testbench.start()
-    low, high = json.loads(os.environ["BOUNDS"])
-    bench.drive(replace(bench.random_item(), low=low, high=high))
+    low, high, zero = json.loads(os.environ["BOUNDS"])
+    bench.drive(replace(bench.random_item(), low=low, high=high, zero=zero))
     await bench.testbench.run(50)

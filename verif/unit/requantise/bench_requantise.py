@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cocotb
@@ -21,7 +21,7 @@ BEATS = 250
 
 @dataclass(frozen=True)
 class Beat:
-    """One transfer into the design; ``slope`` None is leaky off."""
+    """One transfer into the design; ``slope`` None is leaky off, ``wide`` its guard's width."""
 
     acc: IntArray
     bias: IntArray
@@ -29,6 +29,8 @@ class Beat:
     low: int
     high: int
     slope: Slope | None
+    zero: int = 0
+    wide: bool = False
 
 
 class Bench(WordBench[Beat]):
@@ -50,6 +52,8 @@ class Bench(WordBench[Beat]):
             "shift": dut.shift_i,
             "low": dut.low_i,
             "high": dut.high_i,
+            "zero": dut.zero_i,
+            "wide": dut.wide_i,
             "leaky": dut.leaky_i,
             "mantissa": dut.slope_mantissa_i,
             "slope_shift": dut.slope_shift_i,
@@ -59,9 +63,9 @@ class Bench(WordBench[Beat]):
 
     def reference(self, item: Beat) -> IntArray:
         """Return what the design must make of a beat."""
-        return requantise(
-            item.acc, item.bias, item.shift, item.low, item.high, item.slope, self.act_bits
-        )
+        bits = self.out_bits if item.wide else self.act_bits
+        q = requantise(item.acc, item.bias, item.shift, item.low, item.high, item.slope, bits)
+        return q + item.zero
 
     def drive(self, item: Beat) -> None:
         """Queue a beat, with junk for a slope that it does not use."""
@@ -73,16 +77,25 @@ class Bench(WordBench[Beat]):
             "shift": pack(item.shift, 5)[0],
             "low": item.low & bounds_mask,
             "high": item.high & bounds_mask,
+            "zero": item.zero,
+            "wide": int(item.wide),
             "leaky": int(item.slope is not None),
             "mantissa": slope.mantissa,
             "slope_shift": slope.shift,
         }
         self.source.send([payload])
 
-    def random_bounds(self) -> tuple[int, int]:
-        """Draw the bounds of a wordlength, sign and activation function."""
+    def random_format(self) -> Format:
+        """Draw a wordlength, sign and zero point."""
         bits = self.rng.choice([bits for bits in WORDLENGTHS if bits <= self.out_bits])
-        fmt = Format(bits, 0, signed=self.rng.random() < 0.5)
+        fmt = Format(bits, 0, signed=self.rng.random() < 0.3)
+        if fmt.signed or self.rng.random() < 0.3:
+            return fmt
+        top = (1 << min(bits, self.act_bits)) - 1
+        return replace(fmt, zero=self.rng.choice([1, top, self.rng.randint(1, top)]))
+
+    def random_bounds(self, fmt: Format) -> tuple[int, int]:
+        """Draw the bounds of an activation function."""
         kind = self.rng.choice(["plain", "relu", "clip", "any"])
         if kind == "plain":
             return fmt.low, fmt.high
@@ -95,13 +108,14 @@ class Bench(WordBench[Beat]):
 
     def random_item(self) -> Beat:
         """Draw a beat whose results are spread over and around its bounds."""
-        low, high = self.random_bounds()
+        fmt, wide = self.random_format(), self.rng.random() < 0.3
+        low, high = self.random_bounds(fmt)
         slope = None
         if self.leaky_support and self.rng.random() < 0.6:
             slope = Slope(self.rng.randrange(256), self.rng.choice([*range(12), 20, 30, 31]))
         bias_format = Format(BIAS_BITS, 0)
         acc_low, acc_high = -(1 << (self.acc_bits - 1)), (1 << (self.acc_bits - 1)) - 1
-        guard = Format(self.act_bits + 6, 0)
+        guard = Format((self.out_bits if wide else self.act_bits) + 6, 0)
         targets = [low, high, 0, -1, 1, guard.low, guard.high, (low + high) // 2, low * 16]
         rows = []
         for _ in range(self.lanes):
@@ -119,7 +133,7 @@ class Bench(WordBench[Beat]):
                 bias = self.rng.choice([bias_format.low, bias_format.high, 0, -1])
             rows.append((min(max(acc, acc_low), acc_high), bias, shift))
         acc_row, bias_row, shift_row = np.array(rows, np.int64).T
-        return Beat(acc_row, bias_row, shift_row, low, high, slope)
+        return Beat(acc_row, bias_row, shift_row, low, high, slope, fmt.zero, wide)
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
@@ -141,10 +155,12 @@ async def every_shift(dut: Any) -> None:
         pairs = [(min(max(acc, -top), top - 1), 0) for acc in near]
         pairs += itertools.product((-top, top - 1), (-(1 << 31), (1 << 31) - 1))
         rows = np.resize(np.array(pairs, np.int64), (-(-len(pairs) // bench.lanes), bench.lanes, 2))
-        for fmt in (Format(bench.out_bits, 0), Format(bench.out_bits, 0, signed=False)):
+        unsigned = Format(bench.out_bits, 0, signed=False)
+        top_zero = replace(unsigned, zero=(1 << bench.act_bits) - 1)
+        for fmt in (Format(bench.out_bits, 0), unsigned, top_zero):
+            shifts = np.full(bench.lanes, shift)
             beats += [
-                Beat(r[:, 0], r[:, 1], np.full(bench.lanes, shift), fmt.low, fmt.high, None)
-                for r in rows
+                Beat(r[:, 0], r[:, 1], shifts, fmt.low, fmt.high, None, fmt.zero) for r in rows
             ]
     bench.send(beats)
     await bench.drain(len(beats))

@@ -44,15 +44,21 @@ def test_illegal_parameters_are_refused(parameters: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "assertion"),
-    [(1, 0, "BoundsOrdered"), (-9, 3, "BoundsFitWords"), (-1, 9, "BoundsFitWords")],
+    ("low", "high", "zero", "assertion"),
+    [
+        (1, 0, 0, "BoundsOrdered"),
+        (-9, 3, 0, "BoundsFitWords"),
+        (-1, 9, 0, "BoundsFitWords"),
+        (-6, 3, 5, "BoundsFitWords"),
+        (-5, 11, 5, "BoundsFitWords"),
+    ],
 )
-def test_illegal_bounds_are_noticed(low: int, high: int, assertion: str) -> None:
+def test_illegal_bounds_are_noticed(low: int, high: int, zero: int, assertion: str) -> None:
     with pytest.raises(SimulationError, match=assertion):
         simulate(
             TOP,
             {"Lanes": 5, "AccBits": 32, "ActBits": 4, "OutBits": 4, "LeakySupport": 0},
             "verif.unit.requantise.bench_misuse",
             seed=1,
-            extra_env={"BOUNDS": f"[{low}, {high}]"},
+            extra_env={"BOUNDS": f"[{low}, {high}, {zero}]"},
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-from toolflow.fixedpoint import LOGIT_BITS, Format
+from toolflow.fixedpoint import Format
 from toolflow.network.graph import (
     Activate,
     Add,

@@ -207,7 +207,8 @@ class SchemeSearch:
         channels = len(layer.weight)
         limit = float(np.abs(layer.weight).max())
         coarsest = fraction_for(limit, precision.weight_bits, True)
-        fracs = range(coarsest, coarsest + (CLIPPING_STEPS if self._rules.least_error else 1))
+        tried = CLIPPING_STEPS if self._rules.least_error else 1
+        fracs = list(range(coarsest, coarsest + tried))
         if stored is not None:
             finest = stored.layers[layer.name].weight_format.frac
             fracs = [frac for frac in fracs if frac <= finest] or [finest]

@@ -49,9 +49,10 @@ from toolflow.fixedpoint import (
     window,
 )
 from toolflow.network.graph import Network, WeightLayer
-from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.inputs import LayerInputs, patches_at
+from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.rounding import (
+    Bound,
     FloatArray,
     SequentialRounding,
     clipped_nearest,
@@ -142,13 +143,13 @@ class WeightSharing:
 
     def share(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
         """Return words for two precisions; only the tensors' formats of the schemes are used."""
-        return self._walk(lpu, hpu)
+        return self._walk(lpu, hpu, single=False)
 
     def single(self, scheme: Scheme) -> StoredParameters:
         """Return the words of a single-stage design; only the tensors' formats are used."""
-        return self._walk(scheme, scheme).stored
+        return self._walk(scheme, scheme, single=True).stored
 
-    def _walk(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
+    def _walk(self, lpu: Scheme, hpu: Scheme, single: bool) -> SharedWords:
         stored_input = lpu.tensors[self._network.input]
         tensors: dict[str, NDArray[Any]] = {
             self._network.input: quantise_images(self._images, stored_input)
@@ -157,7 +158,7 @@ class WeightSharing:
         for index, layer in enumerate(self._network.layers):
             inputs = [tensors[name] for name in layer.inputs]
             if isinstance(layer, WeightLayer):
-                low, high = self._round(layer, lpu, hpu, inputs[0])
+                low, high = self._round(layer, lpu, hpu, inputs[0], single)
                 rounded[layer.name] = low, high
                 lpu = _capped(lpu, layer, low, self._groups)
                 made: IntegerLayer = integer_matmul(
@@ -170,14 +171,14 @@ class WeightSharing:
             for name in layer.inputs:
                 if self._last_use[name] == index:
                     tensors.pop(name, None)
-        return self._assembled(lpu, hpu, rounded)
+        return self._assembled(lpu, hpu, rounded, single)
 
     def _round(
-        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: NDArray[Any]
+        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: NDArray[Any], single: bool
     ) -> tuple[_Rounded, _Rounded]:
         moments = self._moments(layer, lpu, values)
-        real = layer.weight.reshape(*moments.gram.shape[:1], -1, moments.gram.shape[1])
-        real = real.astype(np.float64)
+        groups, depth = moments.gram.shape[:2]
+        real = layer.weight.astype(np.float64).reshape(groups, -1, depth)
         bias = layer.bias.astype(np.float64).reshape(real.shape[:2])
         precision = lpu.precision.weight_bits, hpu.precision.weight_bits
         words = Format(precision[0], 0)
@@ -188,14 +189,17 @@ class WeightSharing:
             target, damping, rounding, words, _fraction_range(layer, real, lpu, hpu)
         )
         shift = _window(real, fracs, *precision)
-        low, high = _allowed(real, fracs, shift, words, precision[1])
-        if lpu is hpu:
-            low, high = np.float64(words.low), np.float64(words.high)
+        low: Bound = words.low
+        high: Bound = words.high
+        if not single:
+            low, high = _allowed(real, fracs, shift, words, precision[1])
         steps = np.ldexp(1.0, fracs)[:, :, None]
         integers = rounding.round(target * steps, low, high)
         integers = descend(integers, target * steps, damping, low, high)
         lpu_part = _Rounded(
-            integers, fracs, _balanced(bias, real, integers / steps, moments.float_mean, moments.mean)
+            integers,
+            fracs,
+            _balanced(bias, real, integers / steps, moments.float_mean, moments.mean),
         )
         around = self._words_around(layer, real * steps * 2.0**shift, integers, shift, precision)
         mended = around / (steps * 2.0**shift)
@@ -248,10 +252,13 @@ class WeightSharing:
         return _Moments(float_mean, mean, _gram(quantised, quantised), _gram(real, quantised))
 
     def _assembled(
-        self, lpu: Scheme, hpu: Scheme, rounded: Mapping[str, tuple[_Rounded, _Rounded]]
+        self,
+        lpu: Scheme,
+        hpu: Scheme,
+        rounded: Mapping[str, tuple[_Rounded, _Rounded]],
+        single: bool,
     ) -> SharedWords:
         """Return the words and schemes, the HPU's tensors coarsened where products are coarser."""
-        single = lpu is hpu
         lpu = _with_weights(lpu, {name: low for name, (low, _) in rounded.items()})
         if single:
             hpu = lpu
@@ -322,12 +329,11 @@ def _best_fractions(
 ) -> NDArray[np.int64]:
     """Return the fraction length of each output channel whose rounded weights err least."""
     coarsest, finest = bounds
-    low, high = np.float64(words.low), np.float64(words.high)
     best, least = coarsest, np.full(coarsest.shape, np.inf)
     for step in range(FRACTIONS):
         fracs = np.minimum(coarsest + step, finest)
         steps = np.ldexp(1.0, fracs)[:, :, None]
-        integers = rounding.round(target * steps, low, high)
+        integers = rounding.round(target * steps, words.low, words.high)
         error = output_error(integers / steps, target, gram)
         best = np.where(error < least, fracs, best)
         least = np.minimum(error, least)

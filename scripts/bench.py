@@ -73,7 +73,7 @@ def emulator_speed(threads: int) -> Iterator[Measurement]:
     yield Measurement("onnxruntime_float", base, "images/s", note)
     for bits in (8, 4):
         candidate = runner.screen(Precision(bits, bits), None)
-        compiled = compile_network(network, candidate.scheme, store(network, candidate.scheme))
+        compiled = compile_network(network, store(network, candidate.scheme))
         words = quantise_images(images, compiled.stored_input)
         emulator = Emulator(compiled, threads)
         speed = rate(IMAGES, lambda e=emulator, w=words: e.logits(w))  # type: ignore[misc]

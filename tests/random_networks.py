@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
-from toolflow.fixedpoint import Format
+from toolflow.fixedpoint import LOGIT_BITS, Format
 from toolflow.network.graph import (
     Activate,
     Activation,
@@ -22,7 +23,13 @@ from toolflow.network.graph import (
     Network,
     Preprocessing,
 )
-from toolflow.quantisation.scheme import Precision, Scheme, format_groups, group_format
+from toolflow.quantisation.scheme import (
+    Precision,
+    Scheme,
+    TensorGroup,
+    WeightFormat,
+    format_groups,
+)
 
 RELU = Activation(ActivationKind.RELU)
 RELU6 = Activation(ActivationKind.CLIP, low=0.0, high=6.0)
@@ -161,16 +168,179 @@ def blocked_channels(seed: int = 0) -> Network:
     )
 
 
+def small_network(seed: int) -> Network:
+    """A random small network: two to five weight layers of any kind, ends in one of three ways."""
+    rng = np.random.default_rng(seed)
+    maps = _Maps(rng, (int(rng.integers(2, 5)), 6, 7))
+    for _ in range(int(rng.integers(1, 4))):
+        maps.add(str(rng.choice(["conv", "strided", "depthwise", "grouped", "branch", "pool"])))
+    maps.add(str(rng.choice(["dense", "two dense", "pooled"])))
+    return Network(
+        name=f"small_{seed}",
+        sha256="0" * 64,
+        input="image",
+        input_shape=maps.input_shape,
+        output=maps.layers[-1].output,
+        layers=tuple(maps.layers),
+        preprocessing=Preprocessing(),
+        softmax_removed=False,
+        classes=6,
+    )
+
+
+class _Maps:
+    """A network under construction: ``add`` appends layers after the last one."""
+
+    def __init__(self, rng: np.random.Generator, input_shape: tuple[int, int, int]) -> None:
+        self.rng = rng
+        self.input_shape = input_shape
+        self.layers: list[Layer] = []
+        self._last, self._shape = "image", input_shape
+
+    def add(self, kind: str) -> None:
+        channels, height, width = self._shape
+        if kind in ("dense", "two dense"):
+            self._flatten()
+            if kind == "two dense":
+                self._dense(9, RELU)
+            self._dense(6, Activation())
+        elif kind == "pooled":
+            self._conv(6, activation=Activation())
+            self._append(
+                AvgPool(
+                    name=self._name(), inputs=(self._last,), output=self._name(),
+                    out_shape=(6, 1, 1), kernel=(height, width), stride=(1, 1), pads=(0, 0, 0, 0),
+                )
+            )  # fmt: skip
+            self._flatten()
+        elif kind == "pool":
+            if min(height, width) > 2:
+                self._append(
+                    MaxPool(
+                        name=self._name(), inputs=(self._last,), output=self._name(),
+                        out_shape=(channels, height // 2, width // 2),
+                        kernel=(2, 2), stride=(2, 2), pads=(0, 0, 0, 0),
+                    )
+                )  # fmt: skip
+        elif kind == "branch":
+            self._branch()
+        elif kind == "strided":
+            self._conv(8, (3, 2), (2, 1), (1, 1, 1, 0))
+        elif kind == "depthwise":
+            self._conv(channels, (3, 3), (1, 1), (1, 1, 1, 1), channels)
+        elif kind == "grouped" and channels % 2 == 0:
+            self._conv(2 * channels, (1, 3), (1, 1), (0, 1, 0, 1), 2)
+        else:
+            self._conv(8, (3, 3), (1, 1), (1, 1, 1, 1))
+
+    def _branch(self) -> None:
+        """Two convolutions of one tensor, added or joined."""
+        source, shape = self._last, self._shape
+        self._conv(4)
+        first = self._last
+        self._last, self._shape = source, shape
+        self._conv(4, (3, 3), (1, 1), (1, 1, 1, 1))
+        second, (_, height, width) = self._last, self._shape
+        name, inputs = self._name(), (first, second)
+        if self.rng.integers(2):
+            activation = (RELU, LEAKY, Activation())[self.rng.integers(3)]
+            shape = (4, height, width)
+            added = Add(
+                name=name, inputs=inputs, output=name, out_shape=shape, activation=activation
+            )
+            self._append(added)
+        else:
+            self._append(
+                Concat(name=name, inputs=inputs, output=name, out_shape=(8, height, width))
+            )
+
+    def _conv(
+        self,
+        out: int,
+        kernel: tuple[int, int] = (1, 1),
+        stride: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        groups: int = 1,
+        activation: Activation | None = None,
+    ) -> None:
+        if activation is None:
+            activation = (RELU, RELU6, LEAKY, Activation())[self.rng.integers(4)]
+        conv = _conv(
+            self.rng, self._name(), self._last, self._shape, out, kernel, stride, pads, groups,
+            activation,
+        )  # fmt: skip
+        spread = np.exp2(self.rng.uniform(-2, 1, (out, 1, 1, 1)))
+        self._append(replace(conv, weight=(conv.weight * spread).astype(np.float32)))
+
+    def _dense(self, out: int, activation: Activation) -> None:
+        self._append(
+            Dense(
+                name=self._name(), inputs=(self._last,), output=self._name(), out_shape=(out,),
+                weight=_weights(self.rng, out, self._shape[0]),
+                bias=self.rng.normal(0, 0.2, out).astype(np.float32), activation=activation,
+            )
+        )  # fmt: skip
+
+    def _flatten(self) -> None:
+        size = int(np.prod(self._shape))
+        self._append(
+            Flatten(name=self._name(), inputs=(self._last,), output=self._name(), out_shape=(size,))
+        )
+
+    def _name(self) -> str:
+        return f"t{len(self.layers)}"
+
+    def _append(self, layer: Layer) -> None:
+        self.layers.append(layer)
+        self._last = layer.output
+        channels, height, width = (*layer.out_shape, 1, 1)[:3]
+        self._shape = channels, height, width
+
+
 def plain_scheme(network: Network, precision: Precision) -> Scheme:
     """Formats in which nothing of the networks above saturates much; no search."""
-    act_frac, weight_frac = precision.act_bits - 2, precision.weight_bits - 1
+    weights = {
+        layer.name: WeightFormat.uniform(
+            precision.weight_bits, precision.weight_bits - 1, len(layer.weight)
+        )
+        for layer in network.weight_layers
+    }
     tensors = {
-        name: group_format(group, precision.act_bits, frac)
+        name: group_format(group, precision.act_bits, _tensor_frac(group, precision))
         for group in format_groups(network)
-        for frac in [act_frac if not group.is_logits else min(7, act_frac + weight_frac)]
         for name in group.tensors
     }
-    weights = {
-        layer.name: Format(precision.weight_bits, weight_frac) for layer in network.weight_layers
-    }
     return Scheme(precision, MappingProxyType(weights), MappingProxyType(tensors))
+
+
+def drawn_scheme(network: Network, precision: Precision, seed: int = 0) -> Scheme:
+    """`plain_scheme` with a fraction length a channel, and zero points where they may be.
+
+    With one seed, the formats of two precisions differ by the same in every channel of a layer.
+    """
+    rng = np.random.default_rng(seed)
+    scheme = plain_scheme(network, precision)
+    for layer in network.weight_layers:
+        fmt = scheme.weights[layer.name]
+        steps = rng.integers(0, 4, len(fmt.fracs))
+        fracs = tuple((np.array(fmt.fracs) + steps).tolist())
+        scheme = scheme.with_weight(layer.name, replace(fmt, fracs=fracs))
+    for group in format_groups(network):
+        share = rng.uniform(0.05, 0.6)
+        if not (group.non_negative or group.is_head or group.is_input):
+            zero = max(1, int(share * (1 << precision.act_bits)))
+            frac = _tensor_frac(group, precision)
+            scheme = scheme.with_group(group, group_format(group, precision.act_bits, frac, zero))
+    return scheme
+
+
+def group_format(group: TensorGroup, bits: int, frac: int, zero: int = 0) -> Format:
+    """Return a tensor group's format: ``LOGIT_BITS`` for the head, signed only where it must be."""
+    if group.is_head:
+        return Format(LOGIT_BITS, frac)
+    return Format(bits, frac, signed=not (group.non_negative or zero), zero=zero)
+
+
+def _tensor_frac(group: TensorGroup, precision: Precision) -> int:
+    frac = precision.act_bits - 2
+    return min(7, frac + precision.weight_bits - 1) if group.is_head else frac

@@ -425,32 +425,57 @@ class TestBadInput:
         assert "Traceback" not in done.stderr
 
 
-class TestCompareConfidence:
-    """`scripts/compare_confidence.py`, on the plan made here."""
+class TestScripts:
+    """The studies of the confidence measures and of the guarantee, on the plan made here."""
 
-    def test_prints_every_measure_with_and_without_temperature(self, folder: Path) -> None:
-        done = compare_confidence(folder, "digits:calib", "digits:test")
+    def test_compare_confidence(self, folder: Path) -> None:
+        """Every measure, with and without a temperature."""
+        done = script(
+            "compare_confidence.py", folder, "--eval", "digits:calib", "--data", "digits:test"
+        )
         assert done.returncode == 0, done.stderr
-        lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()]
-        assert lines[0][:3] == ["measure", "temperature", "separation"]
-        rows = lines[2:]
+        header, rows = markdown(done.stdout)
+        assert header[:3] == ["measure", "temperature", "separation"]
         assert [row[0] for row in rows[:3]] == ["max-softmax", "entropy", "BvSB"]
         assert [row[1] for row in rows] == 4 * ["1.00"] + 4 * [rows[-1][1]]
         assert all(0.5 < float(row[2]) < 1 for row in rows)
-        assert all(len(row) == len(lines[0]) for row in rows)
+        assert all(len(row) == len(header) for row in rows)
 
-    def test_bad_input(self, folder: Path) -> None:
-        done = compare_confidence(folder, "digits:calib", "absent.npz")
+    def test_check_guarantee(self, folder: Path) -> None:
+        """What is guaranteed forwards more and is exceeded less often."""
+        done = script(
+            "check_guarantee.py", folder, "--data", "digits:test", "--data", "digits:calib",
+            "--images", "600", "--samples", "12",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        _, rows = markdown(done.stdout)
+        assert [row[1] for row in rows] == 2 * ["estimate", "guarantee 0.95"]
+        for estimate, guarantee in (rows[:2], rows[2:]):
+            above, above_guaranteed = (float(row[4].split()[0]) for row in (estimate, guarantee))
+            assert above_guaranteed <= min(above, 25)
+            assert float(estimate[2].split()[0]) < float(guarantee[2].split()[0])
+
+    @pytest.mark.parametrize(
+        "command",
+        [("compare_confidence.py", "--eval", "digits:calib"), ("check_guarantee.py",)],
+        ids=lambda command: command[0],
+    )
+    def test_bad_input(self, command: tuple[str, ...], folder: Path) -> None:
+        done = script(command[0], folder, *command[1:], "--data", "absent.npz")
         assert done.returncode == 2
         assert "absent.npz" in done.stderr
         assert "Traceback" not in done.stderr
 
 
-def compare_confidence(folder: Path, tuning: str, data: str) -> subprocess.CompletedProcess[str]:
-    script = ROOT / "scripts" / "compare_confidence.py"
+def script(name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(script), str(folder), "--eval", tuning, "--data", data],
+        [sys.executable, str(ROOT / "scripts" / name), str(folder), *options],
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def markdown(text: str) -> tuple[list[str], list[list[str]]]:
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines()]
+    return lines[0], lines[2:]

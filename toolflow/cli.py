@@ -135,7 +135,7 @@ def plan(
         out.print(f"\nwritten: {escape(str(target))} (see {REPORT_FILE})")
     advice = sample_advice(made)
     if advice:
-        err.print(f"note: {advice}", markup=False, highlight=False)
+        err.print(f"note: {advice}", markup=False, highlight=False, soft_wrap=True)
     if made.speedup <= 1:
         err.print("note: the cascade is not faster than the best single stage at this tolerance")
 

@@ -86,7 +86,7 @@ class TestGuaranteed:
         spoilt = replace(seen, lpu_correct=seen.lpu_correct & ~rest)
         assert protocol.expected_forwarded(spoilt) == protocol.expected_forwarded(seen)
         assert protocol.settle(spoilt).forwarded > 1150
-        reordered = seen.part(np.r_[0:first][::-1].tolist() + list(range(first, 1200)))
+        reordered = seen.part(np.concatenate([np.arange(first)[::-1], np.arange(first, 1200)]))
         assert protocol.settle(reordered) == protocol.settle(seen)
         lucky = replace(seen, lpu_correct=seen.lpu_correct | ~rest)
         assert protocol.settle(lucky).threshold == protocol.settle(seen).threshold

@@ -8,16 +8,22 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from tests.random_networks import blocked_channels, every_layer_kind, plain_scheme
+from tests.random_networks import (
+    blocked_channels,
+    drawn_scheme,
+    every_layer_kind,
+    group_format,
+    plain_scheme,
+    small_network,
+)
 from toolflow.emulator.exact_float import Emulator
 from toolflow.emulator.exactness import plan_of
 from toolflow.emulator.integer_network import (
     IntegerLayer,
     IntegerMatmul,
     IntegerNetwork,
-    balance,
-    balanced_words,
     compile_network,
+    cut_network,
     cut_weights,
     quantise_images,
     store,
@@ -28,7 +34,12 @@ from toolflow.fixedpoint import LOGIT_BITS, Format, fraction_for, round_shift
 from toolflow.network.float_reference import float_tensors
 from toolflow.network.graph import Conv, Network
 from toolflow.network.importer import load_network
-from toolflow.quantisation.scheme import Precision, Scheme, format_groups, group_format
+from toolflow.quantisation.scheme import (
+    Precision,
+    Scheme,
+    WeightFormat,
+    format_groups,
+)
 
 PRECISIONS = [(8, 8), (4, 4), (3, 5), (2, 2), (16, 8), (8, 16), (16, 16)]
 REAL_NETWORKS = (
@@ -43,7 +54,7 @@ def build(precision: tuple[int, int], seed: int = 0) -> IntegerNetwork:
 
 def compiled(network: Network, precision: tuple[int, int]) -> IntegerNetwork:
     scheme = plain_scheme(network, Precision(*precision))
-    return compile_network(network, scheme, store(network, scheme))
+    return compile_network(network, store(network, scheme))
 
 
 def images(network: IntegerNetwork, count: int, seed: int = 0) -> np.ndarray:
@@ -52,12 +63,15 @@ def images(network: IntegerNetwork, count: int, seed: int = 0) -> np.ndarray:
     return quantise_images(rng.normal(0, 1, shape), network.stored_input)
 
 
-def assert_fast_equals_reference(network: IntegerNetwork, words: np.ndarray) -> None:
+def assert_fast_equals_reference(
+    network: IntegerNetwork, words: np.ndarray
+) -> dict[str, np.ndarray]:
     expected = run_reference(network, words)
     fast = Emulator(network, threads=2, keep=tuple(expected)).run(words)
     for name, value in expected.items():
         np.testing.assert_array_equal(fast[name], value, err_msg=name)
         assert value.any(), f"{name} is all zero: the comparison says nothing"
+    return expected
 
 
 @pytest.mark.parametrize("precision", PRECISIONS, ids=str)
@@ -74,16 +88,48 @@ def test_fast_equals_reference_on_every_tensor(
 def test_a_cut_input_and_cut_weights(make: Callable[[int], Network]) -> None:
     network = make(2)
     stored = store(network, plain_scheme(network, Precision(8, 8)))
-    lpu = compile_network(network, plain_scheme(network, Precision(3, 4)), stored)
+    lpu = cut_network(network, plain_scheme(network, Precision(3, 4)), stored)
     assert lpu.input_window
     assert_fast_equals_reference(lpu, images(lpu, 5))
 
 
-@pytest.mark.parametrize("precision", [(8, 8), (16, 8)], ids=str)
+@pytest.mark.parametrize("precision", [*PRECISIONS, (2, 4), (4, 2)], ids=str)
 @pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
-def test_every_channel_may_have_its_own_shift(
+def test_channels_scales_and_zero_points(
     make: Callable[[int], Network], precision: tuple[int, int]
 ) -> None:
+    network = make(3)
+    scheme = drawn_scheme(network, Precision(*precision), 3)
+    zeros = {fmt.zero for fmt in scheme.tensors.values()}
+    assert len(zeros) > 2
+    assert any(len(set(fmt.fracs)) > 2 for fmt in scheme.weights.values())
+    hpu = compile_network(network, store(network, scheme))
+    tensors = assert_fast_equals_reference(hpu, images(hpu, 7))
+    for name, value in tensors.items():
+        fmt = scheme.tensors[name]
+        assert fmt.low <= value.min()
+        assert value.max() <= fmt.high
+    with_zero = [name for name, fmt in scheme.tensors.items() if fmt.zero]
+    assert min(tensors[name].min() for name in with_zero) < 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_small_networks_and_their_cuts(seed: int) -> None:
+    network = small_network(seed)
+    hpu_precision = Precision(8, 16) if seed % 3 else Precision(12, 8)
+    stored = store(network, drawn_scheme(network, hpu_precision, seed))
+    hpu = compile_network(network, stored)
+    assert_fast_equals_reference(hpu, images(hpu, 5, seed))
+    bits = 2 + seed % 6
+    scheme = drawn_scheme(network, Precision(bits, min(bits + 2, 7)), seed)
+    lpu = cut_network(network, scheme, stored)
+    assert all(layer.weight_window == hpu_precision.weight_bits - bits for layer in lpu.matmuls)
+    assert_fast_equals_reference(lpu, images(lpu, 5, seed))
+
+
+@pytest.mark.parametrize("precision", [(8, 8), (16, 8)], ids=str)
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+def test_shifts_from_zero_on(make: Callable[[int], Network], precision: tuple[int, int]) -> None:
     network = compiled(make(3), precision)
     rng = np.random.default_rng(3)
     layers: list[IntegerLayer] = []
@@ -122,11 +168,13 @@ def compile_by_range(network: Network, batch: np.ndarray) -> IntegerNetwork:
     tensors: dict[str, Format] = {}
     for group in groups:
         limit = max(float(np.abs(values[name]).max()) for name in group.tensors)
-        bits = LOGIT_BITS if group.is_logits else 8
-        frac = fraction_for(limit, bits, group.is_logits or not group.non_negative)
+        bits = LOGIT_BITS if group.is_head else 8
+        frac = fraction_for(limit, bits, group.is_head or not group.non_negative)
         tensors |= dict.fromkeys(group.tensors, group_format(group, 8, frac))
     weights = {
-        layer.name: Format(8, fraction_for(float(np.abs(layer.weight).max()), 8, True))
+        layer.name: WeightFormat.uniform(
+            8, fraction_for(float(np.abs(layer.weight).max()), 8, True), len(layer.weight)
+        )
         for layer in network.weight_layers
     }
     for layer in network.weight_layers:
@@ -136,7 +184,7 @@ def compile_by_range(network: Network, batch: np.ndarray) -> IntegerNetwork:
             for name in next(g.tensors for g in groups if layer.output in g.tensors):
                 tensors[name] = replace(tensors[name], frac=widest)
     scheme = Scheme(Precision(8, 8), MappingProxyType(weights), MappingProxyType(tensors))
-    return compile_network(network, scheme, store(network, scheme))
+    return compile_network(network, store(network, scheme))
 
 
 def test_fast_is_exact_at_the_proven_limit() -> None:
@@ -205,7 +253,7 @@ class TestLowPrecisionUnit:
         high = plain_scheme(network, Precision(8, 8))
         low = plain_scheme(network, Precision(3, 4))
         stored = store(network, high)
-        lpu = compile_network(network, low, stored)
+        lpu = cut_network(network, low, stored)
         for layer in lpu.matmuls:
             source = stored.layers[layer.layer.name]
             assert layer.weight_window == 5
@@ -228,7 +276,7 @@ class TestLowPrecisionUnit:
         network = every_layer_kind()
         stored = store(network, plain_scheme(network, Precision(4, 4)))
         with pytest.raises(ValueError, match="shift"):
-            compile_network(network, plain_scheme(network, Precision(8, 8)), stored)
+            cut_network(network, plain_scheme(network, Precision(8, 8)), stored)
 
     def test_cut_weights_fit(self) -> None:
         network = every_layer_kind()
@@ -239,52 +287,43 @@ class TestLowPrecisionUnit:
             assert cut.min() >= -2
             assert cut.max() <= 1
 
-    @pytest.mark.parametrize("bits", [2, 4, 7])
-    def test_balanced_words_are_cut_without_a_bias(self, bits: int) -> None:
+    def test_corrections_are_the_lpus_alone(self) -> None:
         network = every_layer_kind()
         stored = store(network, plain_scheme(network, Precision(8, 8)))
-        scheme = plain_scheme(network, Precision(bits, 8))
-        balanced = balance(network, stored, scheme)
-        step = 2.0 ** -(8 - 1)
-        shifts = {"plain": 0.0, "balanced": 0.0}
-        weights = 0
-        for layer in network.weight_layers:
-            before, after = stored.layers[layer.name], balanced.layers[layer.name]
-            fmt = scheme.weights[layer.name]
-            top = planar_high(8, 8 - bits)
-            assert set(np.unique(np.minimum(before.weight, top) - after.weight)) <= {0, 1}
-            assert after.weight.max() <= top
-            inside = np.abs(layer.weight) < 0.9
-            weights += int(inside.sum())
-            for name, words in (("plain", before.weight), ("balanced", after.weight)):
-                cut = cut_weights(words, before.weight_format, fmt) * fmt.step
-                shifts[name] += float((cut - layer.weight)[inside].sum())
-        plain, fair = (shifts[name] / weights / step for name in ("plain", "balanced"))
-        assert plain == pytest.approx(0.5, abs=0.35)
-        assert abs(fair) < abs(plain) - 0.2
+        scheme = plain_scheme(network, Precision(3, 4))
+        plain = cut_network(network, scheme, stored)
+        corrections = {
+            name: np.arange(len(layer.bias)) - 3 for name, layer in stored.layers.items()
+        }
+        layers = {
+            name: replace(layer, correction=corrections[name])
+            for name, layer in stored.layers.items()
+        }
+        corrected = replace(stored, layers=MappingProxyType(layers))
+        lpu, hpu = cut_network(network, scheme, corrected), compile_network(network, corrected)
+        for before, after in zip(plain.matmuls, lpu.matmuls, strict=True):
+            np.testing.assert_array_equal(after.bias - before.bias, corrections[after.layer.name])
+        for layer in hpu.matmuls:
+            np.testing.assert_array_equal(layer.bias, stored.layers[layer.layer.name].bias)
+        assert_fast_equals_reference(lpu, images(lpu, 4))
 
-    def test_large_words_are_clipped_to_what_splits(self) -> None:
+    @pytest.mark.parametrize("what", ["weights", "biases"])
+    def test_a_window_that_differs_between_channels_is_refused(self, what: str) -> None:
         network = every_layer_kind()
-        scheme = plain_scheme(network, Precision(4, 8))
         stored = store(network, plain_scheme(network, Precision(8, 8)))
+        scheme = plain_scheme(network, Precision(3, 4))
         name = network.weight_layers[0].name
-        layer = replace(stored.layers[name], weight=np.full_like(stored.layers[name].weight, 127))
-        words = balanced_words(network.weight_layers[0].weight, layer, scheme.weights[name])
-        assert set(words.reshape(-1)) == {planar_high(8, 4)} == {119}
-
-    @pytest.mark.parametrize(("frac", "legal"), [(0, True), (-1, False), (-2, False)])
-    def test_a_window_leaves_the_lpu_a_bit(self, frac: int, legal: bool) -> None:
-        network = every_layer_kind()
-        scheme = plain_scheme(network, Precision(8, 8))
-        stored = store(network, scheme)
-        name = network.weight_layers[0].name
-        coarse = scheme.with_weight(name, Format(8, frac))
-        words = balance(network, stored, coarse)
-        if legal:
-            compile_network(network, coarse, words)
+        if what == "weights":
+            fmt = scheme.weights[name]
+            scheme = scheme.with_weight(name, replace(fmt, fracs=(fmt.frac + 1, *fmt.fracs[1:])))
         else:
-            with pytest.raises(ValueError, match=r"outside 0\.\.7"):
-                compile_network(network, coarse, words)
+            layer = stored.layers[name]
+            fracs = layer.bias_fracs.copy()
+            fracs[0] += 1
+            layers = {**stored.layers, name: replace(layer, bias_fracs=fracs)}
+            stored = replace(stored, layers=MappingProxyType(layers))
+        with pytest.raises(ValueError, match="several shifts"):
+            cut_network(network, scheme, stored)
 
 
 def test_an_accumulator_beyond_the_hardware_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,5 +339,5 @@ def test_groups_tie_what_moves_without_arithmetic() -> None:
     assert groups["g"].tensors == ("g", "h")
     assert groups["g"].non_negative
     assert groups["i"].non_negative
-    assert groups["logits"].is_logits
+    assert groups["logits"].is_head
     assert not groups["logits"].non_negative

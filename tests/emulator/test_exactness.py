@@ -35,7 +35,7 @@ from toolflow.quantisation.scheme import Precision
 
 def build(network: Network, bits: tuple[int, int]) -> IntegerNetwork:
     scheme = plain_scheme(network, Precision(*bits))
-    return compile_network(network, scheme, store(network, scheme))
+    return compile_network(network, store(network, scheme))
 
 
 def plans(network: IntegerNetwork) -> dict[str, Plan | None]:

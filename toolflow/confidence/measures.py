@@ -1,9 +1,9 @@
 """Measures of confidence beside each other under one protocol, to choose what the CEU computes.
 
 The paper (section 2.3) takes gBvSB without a comparison. Here max-softmax (``gBvSB<1,1>``),
-entropy, BvSB (``gBvSB<1,2>``) and gBvSB with the (M, N) that separates best are
-compared, each with the network's own softmax and with one of a fitted temperature: their thresholds
-are tuned on one set of images, and what they forward and lose is counted on another.
+entropy, BvSB (``gBvSB<1,2>``) and gBvSB with the (M, N) that separates best are compared, each with
+the network's own softmax and with one of a fitted temperature: their thresholds are tuned on one
+set of images, and what they forward and lose is counted on another.
 """
 
 from __future__ import annotations

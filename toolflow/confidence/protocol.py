@@ -7,7 +7,8 @@ and the added error counted on the same ones meets the tolerance.
 and (M, N). The others have a say in one thing only, the threshold, which ``tuning.certified`` picks
 among all values of its register without spending confidence on the choice. So there is no number of
 alternatives to correct for (Bonferroni), however many precisions and pairs were compared. The
-quantiser looks at the first images too (at most a hundred, and not at their labels).
+quantiser looks at the first hundred images too, but not at their labels; only with fewer than two
+hundred in all are some of them among those that judge.
 """
 
 from __future__ import annotations

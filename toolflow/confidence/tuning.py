@@ -60,7 +60,7 @@ class Outcomes:
         """Number of evaluation images."""
         return len(self.totals)
 
-    def part(self, images: slice) -> Outcomes:
+    def part(self, images: slice | IntArray) -> Outcomes:
         """Return the outcomes of some of the images."""
         return Outcomes(
             self.exponentials[images],

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+Bound = FloatArray | float
+"""The lowest or highest integers allowed, one for each or one for all."""
 
 BLOCK = 64
 """Inputs whose errors are passed on together, as one matrix product."""
@@ -40,9 +42,9 @@ def output_error(q: FloatArray, target: FloatArray, gram: FloatArray) -> FloatAr
     return np.asarray(((difference @ gram) * difference).sum(axis=2))
 
 
-def clipped_nearest(target: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+def clipped_nearest(target: FloatArray, low: Bound, high: Bound) -> FloatArray:
     """Round half up, within the bounds."""
-    return np.clip(np.floor(target + 0.5), low, high)
+    return np.asarray(np.clip(np.floor(target + 0.5), low, high))
 
 
 class SequentialRounding:
@@ -55,7 +57,7 @@ class SequentialRounding:
         ordered = np.take_along_axis(ordered, self._order[:, None, :], axis=2)
         self._factor = np.linalg.cholesky(np.linalg.inv(ordered)).transpose(0, 2, 1)
 
-    def round(self, target: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    def round(self, target: FloatArray, low: Bound, high: Bound) -> FloatArray:
         """Return integers within the bounds for the real ``target``."""
         order = self._order[:, None, :]
         rest = np.take_along_axis(target, order, axis=2)
@@ -79,7 +81,7 @@ class SequentialRounding:
 
 
 def descend(
-    q: FloatArray, target: FloatArray, gram: FloatArray, low: FloatArray, high: FloatArray
+    q: FloatArray, target: FloatArray, gram: FloatArray, low: Bound, high: Bound
 ) -> FloatArray:
     """Return integers of no larger ``output_error``, by coordinate descent within the bounds."""
     q = q.copy()

@@ -52,6 +52,7 @@ from toolflow.network.graph import Network, WeightLayer
 from toolflow.quantisation.inputs import LayerInputs, patches_at
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.rounding import (
+    Bound,
     FloatArray,
     SequentialRounding,
     clipped_nearest,
@@ -160,13 +161,13 @@ class WeightSharing:
 
     def share(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
         """Return words for two precisions; only the tensors' formats of the schemes are used."""
-        return self._walk(lpu, hpu)
+        return self._walk(lpu, hpu, single=False)
 
     def single(self, scheme: Scheme) -> StoredParameters:
         """Return the words of a single-stage design; only the tensors' formats are used."""
-        return self._walk(scheme, scheme).stored
+        return self._walk(scheme, scheme, single=True).stored
 
-    def _walk(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
+    def _walk(self, lpu: Scheme, hpu: Scheme, single: bool) -> SharedWords:
         stored_input = lpu.tensors[self._network.input]
         tensors: dict[str, NDArray[Any]] = {
             self._network.input: quantise_images(self._images, stored_input)
@@ -175,7 +176,7 @@ class WeightSharing:
         for index, layer in enumerate(self._network.layers):
             inputs = [tensors[name] for name in layer.inputs]
             if isinstance(layer, WeightLayer):
-                low, high = self._round(layer, lpu, hpu, inputs[0])
+                low, high = self._round(layer, lpu, hpu, inputs[0], single)
                 rounded[layer.name] = low, high
                 lpu = _capped(lpu, layer, low, self._groups)
                 made: IntegerLayer = integer_matmul(
@@ -188,14 +189,14 @@ class WeightSharing:
             for name in layer.inputs:
                 if self._last_use[name] == index:
                     tensors.pop(name, None)
-        return self._assembled(lpu, hpu, rounded)
+        return self._assembled(lpu, hpu, rounded, single)
 
     def _round(
-        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: NDArray[Any]
+        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: NDArray[Any], single: bool
     ) -> tuple[_Rounded, _Rounded]:
         moments = self._moments(layer, lpu, values)
-        real = layer.weight.reshape(*moments.gram.shape[:1], -1, moments.gram.shape[1])
-        real = real.astype(np.float64)
+        groups, depth = moments.gram.shape[:2]
+        real = layer.weight.astype(np.float64).reshape(groups, -1, depth)
         bias = layer.bias.astype(np.float64).reshape(real.shape[:2])
         precision = lpu.precision.weight_bits, hpu.precision.weight_bits
         words = Format(precision[0], 0)
@@ -206,8 +207,9 @@ class WeightSharing:
         bounds = _fraction_range(layer, real, lpu, hpu)
         fracs = _best_fractions(target, gram, rounding, words, bounds, self._method.scale_a_channel)
         shift = _window(real, fracs, *precision)
-        low, high = np.full_like(real, words.low), np.full_like(real, words.high)
-        if lpu is not hpu:
+        low: Bound = words.low
+        high: Bound = words.high
+        if not single:
             low, high = _allowed(real, fracs, shift, words, precision[1], self._method.displacement)
         steps = np.ldexp(1.0, fracs)[:, :, None]
         integers = rounding.round(target * steps, low, high)
@@ -285,10 +287,13 @@ class WeightSharing:
         return _Moments(float_mean, mean, _gram(quantised, quantised), _gram(real, quantised))
 
     def _assembled(
-        self, lpu: Scheme, hpu: Scheme, rounded: Mapping[str, tuple[_Rounded, _Rounded]]
+        self,
+        lpu: Scheme,
+        hpu: Scheme,
+        rounded: Mapping[str, tuple[_Rounded, _Rounded]],
+        single: bool,
     ) -> SharedWords:
         """Return the words and schemes, the HPU's tensors coarsened where products are coarser."""
-        single = lpu is hpu
         lpu = _with_weights(lpu, {name: low for name, (low, _) in rounded.items()})
         if single:
             hpu = lpu
@@ -366,12 +371,11 @@ def _best_fractions(
     if not a_channel:
         coarsest = np.full_like(coarsest, coarsest.min())
         finest = np.full_like(finest, finest.min())
-    low, high = np.full_like(target, words.low), np.full_like(target, words.high)
     best, least = coarsest, np.full(coarsest.shape, np.inf)
     for step in range(FRACTIONS):
         fracs = np.minimum(coarsest + step, finest)
         steps = np.ldexp(1.0, fracs)[:, :, None]
-        integers = rounding.round(target * steps, low, high)
+        integers = rounding.round(target * steps, words.low, words.high)
         error = output_error(integers / steps, target, gram)
         if not a_channel:
             error = np.full_like(error, error.sum())

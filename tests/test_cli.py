@@ -91,7 +91,7 @@ class TestPlan:
 
     def test_writes_every_file(self, folder: Path) -> None:
         assert {path.name for path in folder.iterdir()} == {
-            "plan.json", "model.onnx", "cascade_config_pkg.sv", "weights.bin", "biases.bin",
+            "plan.json", "model.onnx", "cascade_config_pkg.sv", "weights.bin", "channels.bin",
             "descriptors_lpu.bin", "descriptors_hpu.bin", "exp_table.mem", "golden.npz",
             "report.md", "accuracy.png", "throughput.png", "roofline.png",
         }  # fmt: skip

@@ -132,7 +132,7 @@ class CandidateRunner:
             tensors=MappingProxyType(statistics),
         )
         self._search = SchemeSearch(network, calibration, groups, threads)
-        images = evaluation.images[: _rounding_images(network)]
+        images = evaluation.images[: rounding_images(network)]
         inputs = sample_inputs(network, images)
         self._sharing = WeightSharing(network, groups, images, inputs, threads)
 
@@ -197,7 +197,8 @@ class CandidateRunner:
         )
 
 
-def _rounding_images(network: Network) -> int:
+def rounding_images(network: Network) -> int:
+    """Return how many images the weights of a network are rounded on."""
     largest = max(prod(shape) for shape in network.shapes.values())
     least, most = ROUNDING_IMAGES
     return min(max(ROUNDING_VALUES // largest, least), most)

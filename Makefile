@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help plan sim test lint bench setup clean distclean setup-run setup-dev
+.PHONY: help plan sim test lint bench figures setup clean distclean setup-run setup-dev
 
 SHELL := /bin/sh
 VENV_PYTHON := .venv/bin/python
@@ -14,6 +14,7 @@ MODEL ?= examples/lenet_digits.onnx
 DATA ?= digits:calib
 DEVICE ?= pynq-z2
 TOLERANCE ?= 0.01
+NETWORKS ?=
 OUT ?= build/plan/$(basename $(notdir $(MODEL)))
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 PYTHON ?=
@@ -42,6 +43,8 @@ help: ## this list
 	@echo "Variables of plan (with their values now):"
 	@echo "  MODEL=$(MODEL) DATA=$(DATA) DEVICE=$(DEVICE) TOLERANCE=$(TOLERANCE)"
 	@echo "  OUT=$(OUT)"
+	@echo "Variables of figures: NETWORKS=... names of scripts/figures.toml (none: all),"
+	@echo "  CASCADE_DATA=... the folder of images and models"
 	@echo "Everywhere: PYTHON=... the interpreter to set up with, JOBS=$(JOBS) simulations at a time,"
 	@echo "  CASCADE_CACHE=... the folder of cached wheels"
 
@@ -69,6 +72,10 @@ lint: setup-dev ## ruff, mypy, and the RTL in Verilator, slang and Yosys
 bench: setup-dev ## measure, into build/bench.json
 	@mkdir -p build
 	$(VENV_PYTHON) scripts/bench.py
+
+figures: setup-dev ## the accuracy figures and tables (docs/accuracy.md), into build/figures/
+	@mkdir -p build
+	$(VENV_PYTHON) scripts/figures.py $(foreach name,$(NETWORKS),--network $(name))
 
 setup: setup-dev ## only set up .venv, with everything
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from toolflow.emulator.exact_float import Emulator  # noqa: E402
-from toolflow.emulator.integer_network import compile_network, quantise_images, store  # noqa: E402
+from toolflow.emulator.integer_network import quantise_images  # noqa: E402
 from toolflow.network.float_reference import float_logits  # noqa: E402
 from toolflow.network.importer import load_network  # noqa: E402
 from toolflow.planning.candidates import CandidateRunner, shuffled  # noqa: E402
@@ -62,7 +62,8 @@ def emulator_speed(threads: int) -> Iterator[Measurement]:
     rng = np.random.default_rng(0)
     images: NDArray[np.float32] = rng.normal(0, 1, (IMAGES, *network.input_shape)).astype("f4")
     logits = float_logits(network, images, threads)
-    runner = CandidateRunner(network, shuffled("noise", images, logits.argmax(1), logits, 1), 1)
+    noise = shuffled("noise", images, logits.argmax(1), logits, 1)
+    runner = CandidateRunner(network, noise, IMAGES, 1)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     session = ort.InferenceSession(str(MODEL), options, providers=["CPUExecutionProvider"])
@@ -72,8 +73,7 @@ def emulator_speed(threads: int) -> Iterator[Measurement]:
     note = f"{MODEL.name}, {threads} threads, batches of 32, best of {ROUNDS}"
     yield Measurement("onnxruntime_float", base, "images/s", note)
     for bits in (8, 4):
-        candidate = runner.screen(Precision(bits, bits), None)
-        compiled = compile_network(network, store(network, candidate.scheme))
+        compiled = runner.single(Precision(bits, bits), images=1).network
         words = quantise_images(images, compiled.stored_input)
         emulator = Emulator(compiled, threads)
         speed = rate(IMAGES, lambda e=emulator, w=words: e.logits(w))  # type: ignore[misc]

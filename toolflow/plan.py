@@ -224,7 +224,6 @@ class CandidateRecord:
     forwarded_fraction: float
     images_per_s: float
     images: int
-    refined: bool
 
 
 @dataclass(frozen=True)

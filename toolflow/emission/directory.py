@@ -13,17 +13,19 @@ from toolflow.errors import UserError
 from toolflow.plan import PLAN_FILE
 
 
-def check_target(target: Path) -> None:
-    """Check early that ``target`` can be written and holds nothing but an older plan.
+def check_target(target: Path, marker: str = PLAN_FILE) -> None:
+    """Check early that ``target`` can be written and holds nothing but an older result.
+
+    An older result (a plan) is known by its file ``marker``.
 
     Raises:
         UserError: it cannot, or the folder is somebody else's.
     """
     if target.exists() and not target.is_dir():
         raise UserError(f"{target}: is a file; give -o a folder to make")
-    if target.is_dir() and any(target.iterdir()) and not (target / PLAN_FILE).exists():
+    if target.is_dir() and any(target.iterdir()) and not (target / marker).exists():
         raise UserError(
-            f"{target}: is a folder with other files and no {PLAN_FILE}; nothing was written, "
+            f"{target}: is a folder with other files and no {marker}; nothing was written, "
             "give -o a new folder"
         )
     parent = target.absolute().parent
@@ -39,13 +41,13 @@ def check_target(target: Path) -> None:
 
 
 @contextmanager
-def whole_directory(target: Path) -> Iterator[Path]:
+def whole_directory(target: Path, marker: str = PLAN_FILE) -> Iterator[Path]:
     """Give a scratch folder that becomes ``target`` when the block ends without an error.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    check_target(target)
+    check_target(target, marker)
     target = target.absolute()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

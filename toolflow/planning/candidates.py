@@ -24,7 +24,7 @@ from toolflow.network.graph import Network
 from toolflow.quantisation.inputs import sample_inputs
 from toolflow.quantisation.scheme import Precision, Scheme, format_groups
 from toolflow.quantisation.search import Calibration, SchemeSearch
-from toolflow.quantisation.sharing import WeightSharing
+from toolflow.quantisation.sharing import SharedWords, WeightSharing
 from toolflow.quantisation.statistics import LayerStatistic, measure_tensors
 
 STATISTICS_IMAGES = 64
@@ -36,7 +36,7 @@ ROUNDING_IMAGES = (64, 200)
 """But on no fewer and no more than these."""
 
 SEARCH_WEIGHT_BITS = 8
-"""Weights of the networks that formats of activations are searched in."""
+"""Weights of the networks that formats of activations are chosen and judged in."""
 
 SCREENING_IMAGES = 256
 SHUFFLE_SEED = 2018
@@ -88,7 +88,6 @@ class Candidate:
     network: IntegerNetwork
     logits: IntArray
     correct: NDArray[np.bool_]
-    refined: bool
 
     @property
     def images(self) -> int:
@@ -143,58 +142,47 @@ class CandidateRunner:
             tensors=MappingProxyType(statistics),
         )
         self._search = SchemeSearch(network, calibration, groups, threads)
-        images = evaluation.images[: min(_rounding_images(network), seen)]
+        images = evaluation.images[: min(rounding_images(network), seen)]
         inputs = sample_inputs(network, images)
         self._sharing = WeightSharing(network, groups, images, inputs, threads)
 
-    def single(
-        self, precision: Precision, *, images: int | None = None, refine: bool = False
-    ) -> Candidate:
+    def single(self, precision: Precision, images: int | None = None) -> Candidate:
         """Return a single-stage design on the first ``images`` images (all of them: None)."""
-        scheme = self._tensors(precision, None)
-        if refine:
-            scheme, _ = self._refined(scheme)
-        stored = self._sharing.single(scheme)
-        return self._measured(compile_network(self._network, stored), images, refine)
+        stored = self._sharing.single(self._tensors(precision, None))
+        return self._measured(compile_network(self._network, stored), images)
 
     def screen(self, precision: Precision, hpu: Candidate) -> Candidate:
         """Return an LPU beneath an HPU's precision, on the screening images."""
-        words = self._sharing.share(self._tensors(precision, hpu.scheme), hpu.scheme)
-        network = cut_network(self._network, words.lpu, words.stored)
-        return self._measured(network, SCREENING_IMAGES, False)
+        words = self._shared(precision, hpu)
+        return self._measured(cut_network(self._network, words.lpu, words.stored), SCREENING_IMAGES)
 
-    def pair(
-        self, precision: Precision, hpu: Candidate, *, refine: bool
-    ) -> tuple[CandidatePair, tuple[LayerStatistic, ...]]:
-        """Return an LPU and its HPU on all images, and the statistics that led the LPU's scheme."""
-        scheme = self._tensors(precision, hpu.scheme)
-        statistics: tuple[LayerStatistic, ...] = ()
-        if refine:
-            scheme, statistics = self._refined(scheme)
-        words = self._sharing.share(scheme, hpu.scheme)
-        pair = CandidatePair(
-            lpu=self._measured(cut_network(self._network, words.lpu, words.stored), None, refine),
-            hpu=self._measured(compile_network(self._network, words.stored), None, False),
+    def pair(self, precision: Precision, hpu: Candidate) -> CandidatePair:
+        """Return an LPU and the HPU of the same words, on all images."""
+        words = self._shared(precision, hpu)
+        return CandidatePair(
+            lpu=self._measured(cut_network(self._network, words.lpu, words.stored), None),
+            hpu=self._measured(compile_network(self._network, words.stored), None),
             stored=words.stored,
         )
-        return pair, statistics
+
+    def statistics(self, precision: Precision, hpu: Candidate) -> tuple[LayerStatistic, ...]:
+        """Measure what each tensor's format of an LPU alone does to the network."""
+        reference = self._search.initial(Precision(SEARCH_WEIGHT_BITS, SEARCH_WEIGHT_BITS))
+        return self._search.statistics(self._tensors(precision, hpu.scheme), reference)
+
+    def _shared(self, precision: Precision, hpu: Candidate) -> SharedWords:
+        return self._sharing.share(self._tensors(precision, hpu.scheme), hpu.scheme)
 
     def _tensors(self, precision: Precision, hpu: Scheme | None) -> Scheme:
         """Return a scheme whose tensors are the precision's; its weights are yet to be made."""
         scheme = self._search.initial(replace(precision, weight_bits=SEARCH_WEIGHT_BITS), hpu)
         return replace(scheme, precision=precision)
 
-    def _refined(self, scheme: Scheme) -> tuple[Scheme, tuple[LayerStatistic, ...]]:
-        reference = self._search.initial(Precision(SEARCH_WEIGHT_BITS, SEARCH_WEIGHT_BITS))
-        statistics = self._search.statistics(scheme, reference)
-        return self._search.refine(scheme, statistics), statistics
-
-    def _measured(self, network: IntegerNetwork, images: int | None, refined: bool) -> Candidate:
+    def _measured(self, network: IntegerNetwork, images: int | None) -> Candidate:
         words = quantise_images(self._evaluation.images[:images], network.stored_input)
         logits = Emulator(network, self._threads).logits(words)
         correct = top_correct(logits, self._evaluation.labels[:images], self._evaluation.top)
-        scheme = network.scheme
-        return Candidate(scheme.precision, scheme, network, logits, correct, refined)
+        return Candidate(network.scheme.precision, network.scheme, network, logits, correct)
 
     def outcomes(self, lpu: Candidate, hpu: Candidate) -> Outcomes:
         """Return what the CEU sees of a pair of candidates, on the images that both ran."""
@@ -208,7 +196,8 @@ class CandidateRunner:
         )
 
 
-def _rounding_images(network: Network) -> int:
+def rounding_images(network: Network) -> int:
+    """Return how many images the weights of a network are rounded on."""
     largest = max(prod(shape) for shape in network.shapes.values())
     least, most = ROUNDING_IMAGES
     return min(max(ROUNDING_VALUES // largest, least), most)

@@ -5,7 +5,7 @@
    little room around its weights (``quantisation.sharing``).
 2. LPU: pairs of wordlengths of 2..8 bits are screened on a part of the evaluation set, the one
    with the fastest possible cascade first, until no other can be faster than the best ones seen;
-   those are refined and run on all images.
+   those are run on all images.
 3. CEU: M, N and threshold that forward the fewest images within the tolerance, exactly.
 4. Baseline: the fastest single-stage design of any pair of wordlengths, with the same quantiser
    and the same search over hardware, that meets the same tolerance.
@@ -42,9 +42,6 @@ FIRST_SCREENED = (Precision(4, 4), Precision(3, 3))
 """Screened before any bound is known; they bound all that is narrower."""
 
 FINALISTS = 3
-NEAR_MISS = 0.01
-"""A baseline this far below its target accuracy may still be refined into meeting it."""
-
 OUT_OF_REACH = 0.05
 """Precisions below one that misses its target by this much are not tried as a baseline."""
 
@@ -64,7 +61,6 @@ class Finalist:
     candidate: Candidate
     hpu: Candidate
     stored: StoredParameters
-    statistics: tuple[LayerStatistic, ...]
     outcomes: Outcomes
     forwarded: float
     design: CascadeDesign
@@ -100,7 +96,6 @@ class Screened:
     forwarded: float
     images_per_s: float
     images: int
-    refined: bool
 
 
 @dataclass(frozen=True)
@@ -122,6 +117,7 @@ class Decisions:
     stored: StoredParameters
     cascade: Cascade
     baseline: Baseline
+    statistics: tuple[LayerStatistic, ...]
     considered: tuple[Screened, ...]
     tolerances: tuple[TolerancePoint, ...]
 
@@ -156,8 +152,7 @@ class Planner:
         seen = protocol.choosing(evaluation.size)
         self._runner = CandidateRunner(network, evaluation, seen, threads)
         self._screened_lpus: dict[Precision, float] = {}
-        self._plain_singles: dict[Precision, Candidate] = {}
-        self._refined_singles: dict[Precision, Candidate] = {}
+        self._singles: dict[Precision, Candidate] = {}
 
     def decide(
         self, lpu_bits: Precision | None = None, hpu_bits: Precision | None = None
@@ -177,9 +172,11 @@ class Planner:
         best = min(finalists, key=_merit)
         self._progress("setting the threshold")
         cascade = self._settled(best, self._protocol)
+        self._progress("measuring what each tensor's format does")
+        statistics = self._runner.statistics(best.candidate.precision, hpu)
         self._screened_lpus = {item.precision: item.accuracy for item in screened}
         hpu = best.hpu
-        baseline = self._baseline(hpu, self._protocol, refine=True)
+        baseline = self._baseline(hpu, self._protocol)
         self._progress("other tolerances")
         points = tuple(
             self._point(self._protocol.at(tolerance), finalists, hpu)
@@ -190,6 +187,7 @@ class Planner:
             stored=best.stored,
             cascade=cascade,
             baseline=baseline,
+            statistics=statistics,
             considered=(*screened, *map(_final_row, finalists), *self._single_rows()),
             tolerances=points,
         )
@@ -275,20 +273,12 @@ class Planner:
         return _screened("lpu", candidate, forwarded, design.images_per_s)
 
     def _finalist(self, precision: Precision, hpu: Candidate) -> Finalist:
-        """Return the better of a precision's starting scheme and its refined one."""
-        self._progress(f"LPU: refining {precision}")
-        options = []
-        for refine in (False, True):
-            pair, statistics = self._runner.pair(precision, hpu, refine=refine)
-            outcomes = self._runner.outcomes(pair.lpu, pair.hpu)
-            forwarded = self._protocol.expected_forwarded(outcomes)
-            design = self._cascade(pair.lpu, pair.hpu, forwarded)
-            options.append(
-                Finalist(pair.lpu, pair.hpu, pair.stored, statistics, outcomes, forwarded, design)
-            )
-        seen = self._protocol.choosing(self._evaluation.size)
-        best = min(options, key=lambda f: (f.forwarded, -int(f.candidate.correct[:seen].sum())))
-        return replace(best, statistics=options[-1].statistics)
+        self._progress(f"LPU: running {precision} on all images")
+        pair = self._runner.pair(precision, hpu)
+        outcomes = self._runner.outcomes(pair.lpu, pair.hpu)
+        forwarded = self._protocol.expected_forwarded(outcomes)
+        design = self._cascade(pair.lpu, pair.hpu, forwarded)
+        return Finalist(pair.lpu, pair.hpu, pair.stored, outcomes, forwarded, design)
 
     def _settled(self, finalist: Finalist, protocol: ToleranceProtocol) -> Cascade:
         setting = protocol.settle(finalist.outcomes)
@@ -309,14 +299,14 @@ class Planner:
 
     def _out_of_reach(self, precision: Precision, target: float) -> bool:
         """Whether a wider single stage, or an LPU that wide, misses the target by far."""
-        known = {p: c.accuracy for p, c in self._plain_singles.items()}
+        known = {p: c.accuracy for p, c in self._singles.items()}
         return any(
             _within(precision, other) and accuracy < target - OUT_OF_REACH
             for other, accuracy in (*self._screened_lpus.items(), *known.items())
         )
 
-    def _baseline(self, hpu: Candidate, protocol: ToleranceProtocol, *, refine: bool) -> Baseline:
-        """Return the fastest single stage within a tolerance, near misses refined if asked."""
+    def _baseline(self, hpu: Candidate, protocol: ToleranceProtocol) -> Baseline:
+        """Return the fastest single stage within a tolerance."""
         target = required_correct(hpu.correct, protocol.tolerance) / self._evaluation.size
         precisions = {Precision(w, a) for w in LPU_BITS for a in LPU_BITS} | {hpu.precision}
         designs = {p: self._single(p) for p in precisions}
@@ -326,25 +316,15 @@ class Planner:
             if self._out_of_reach(precision, target):
                 continue
             candidate = self._single_candidate(precision)
-            if 0 < protocol.excess(candidate.correct, hpu.correct) <= NEAR_MISS:
-                if refine:
-                    self._refine_single(precision)
-                candidate = self._refined_singles.get(precision, candidate)
             if protocol.excess(candidate.correct, hpu.correct) <= 0:
                 return _baseline_of(candidate, hpu, designs[precision], protocol)
         raise AssertionError("the HPU's own precision always meets the tolerance")
 
     def _single_candidate(self, precision: Precision) -> Candidate:
-        if precision not in self._plain_singles:
+        if precision not in self._singles:
             self._progress(f"single stage: trying {precision}")
-            self._plain_singles[precision] = self._runner.single(precision)
-        return self._plain_singles[precision]
-
-    def _refine_single(self, precision: Precision) -> None:
-        self._progress(f"single stage: refining {precision}")
-        plain = self._single_candidate(precision)
-        refined = self._runner.single(precision, refine=True)
-        self._refined_singles[precision] = max((refined, plain), key=lambda c: c.accuracy)
+            self._singles[precision] = self._runner.single(precision)
+        return self._singles[precision]
 
     def _single(self, precision: Precision) -> SingleDesign:
         return self._explorer.single(precision.weight_bits, precision.act_bits)
@@ -360,7 +340,7 @@ class Planner:
             design = self._cascade(finalist.candidate, hpu, forwarded)
             options.append(replace(finalist, forwarded=forwarded, design=design))
         cascade = self._settled(min(options, key=_merit), protocol)
-        baseline = self._baseline(hpu, protocol, refine=False)
+        baseline = self._baseline(hpu, protocol)
         return TolerancePoint(
             protocol.tolerance,
             cascade.setting.forwarded / cascade.finalist.outcomes.images,
@@ -370,10 +350,9 @@ class Planner:
         )
 
     def _single_rows(self) -> list[Screened]:
-        tried = {**self._plain_singles, **self._refined_singles}
         return [
             _screened("single", candidate, 0.0, self._single(precision).images_per_s)
-            for precision, candidate in tried.items()
+            for precision, candidate in self._singles.items()
         ]
 
 
@@ -420,5 +399,4 @@ def _screened(role: str, candidate: Candidate, forwarded: float, images_per_s: f
         forwarded=forwarded,
         images_per_s=images_per_s,
         images=candidate.images,
-        refined=candidate.refined,
     )

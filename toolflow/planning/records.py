@@ -123,11 +123,10 @@ def plan_of(
                 forwarded_fraction=row.forwarded,
                 images_per_s=row.images_per_s,
                 images=row.images,
-                refined=row.refined,
             )
             for row in decisions.considered
         ),
-        statistics=tuple(StatisticRecord(**asdict(item)) for item in cascade.finalist.statistics),
+        statistics=tuple(StatisticRecord(**asdict(item)) for item in decisions.statistics),
         tolerances=tuple(
             ToleranceRecord(
                 tolerance=point.tolerance,

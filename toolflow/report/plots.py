@@ -33,7 +33,7 @@ def write_plots(plan: Plan, folder: Path) -> tuple[str, ...]:
 
 
 def _accuracy(plan: Plan, axes: Axes) -> None:
-    screened = [c for c in plan.candidates if c.role == "lpu" and not c.refined]
+    screened = [c for c in plan.candidates if c.role == "lpu"]
     for act_bits in sorted({c.act_bits for c in screened}):
         row = {c.weight_bits: 100 * c.accuracy for c in screened if c.act_bits == act_bits}
         bits = sorted(row)

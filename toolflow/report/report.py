@@ -164,7 +164,7 @@ to be enough for any image (largest possible sums {plan.lpu.accumulator_limit:,}
 
 {
         table(
-            ("as", "W/A", "accuracy", "forwarded", "images/s", "on images", "refined"),
+            ("as", "W/A", "accuracy", "forwarded", "images/s", "on images"),
             _candidate_rows(plan),
         )
     }
@@ -240,7 +240,6 @@ def _candidate_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
             _pc(row.forwarded_fraction) if row.role == "lpu" else "",
             f"{row.images_per_s:,.0f}",
             str(row.images),
-            "yes" if row.refined else "",
         )
 
 

@@ -298,7 +298,8 @@ def _fraction_range(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return each channel's coarsest and finest fraction length that is worth trying.
 
-    The coarsest clips nothing and makes no product coarser than a hidden output: this comes first.
+    The coarsest clips nothing (at most the step that positive words lack) and makes no product
+    coarser than a hidden output: this comes first.
     The finest keeps shifts and biases within their fields, and ends where the rounding of weights
     is lost in that of the output: finer words of channels with hardly any weights would only make
     the accumulators of the whole unit wider.

@@ -61,8 +61,7 @@ def test_samples_give_the_layers_float_outputs(limit: int, monkeypatch: pytest.M
         patches = sampled.patches[name]
         made = patches[0] @ layer.weight.reshape(len(layer.weight), -1).T + layer.bias
         positions = sampled.positions[name]
-        image, rest = positions[0], positions[1:]
-        expected = tensors[output][(image, slice(None), *rest)]
+        expected = np.moveaxis(tensors[output], 1, -1)[positions]
         np.testing.assert_allclose(made, expected, atol=1e-4)
     for layer in network.weight_layers:
         positions = sampled.positions[layer.name]

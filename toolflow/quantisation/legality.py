@@ -13,7 +13,13 @@ def legalised(scheme: Scheme, network: Network, groups: tuple[TensorGroup, ...])
 
     A tensor finer than the coarsest product it is made of carries no information for it, so little
     is lost.
+
+    Raises:
+        ValueError: a layer's channels are further apart than the longest shift.
     """
+    for name, fmt in scheme.weights.items():
+        if max(fmt.steps) > MAX_SHIFT:
+            raise ValueError(f"{name}: fraction lengths of channels are {max(fmt.steps)} apart")
     owner = {name: group for group in groups for name in group.tensors}
     changed = True
     while changed:

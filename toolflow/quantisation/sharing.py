@@ -331,27 +331,36 @@ def _compensated(real: FloatArray, moments: _Moments, gram: FloatArray, share: f
 def _fraction_range(
     layer: WeightLayer, real: FloatArray, lpu: Scheme, hpu: Scheme
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return each channel's coarsest and finest fraction length that the hardware can run.
+    """Return each channel's coarsest and finest fraction length that is worth trying.
 
-    The coarsest clips nothing and makes no product coarser than a hidden output; the finest keeps
-    shifts and biases within their fields. The first bound wins.
+    The coarsest clips nothing (at most the step that positive words lack) and makes no product
+    coarser than a hidden output: this comes first.
+    The finest keeps shifts and biases within their fields, and ends where the rounding of weights
+    is lost in that of the output: finer words of channels with hardly any weights would only make
+    the accumulators of the whole unit wider.
     """
-    bits = lpu.precision.weight_bits
-    most = hpu.precision.weight_bits - bits
+    most = hpu.precision.weight_bits - lpu.precision.weight_bits
     largest = np.maximum(np.abs(real).max(axis=2), np.finfo(np.float32).tiny)
-    coarsest = bits - 1 - np.ceil(np.log2(largest)).astype(np.int64)
-    source, out = lpu.tensors[layer.inputs[0]], lpu.tensors[layer.output]
-    hpu_source, hpu_out = hpu.tensors[layer.inputs[0]], hpu.tensors[layer.output]
-    finest = np.full_like(
-        coarsest,
-        MAX_SHIFT + min(out.frac - source.frac, hpu_out.frac - hpu_source.frac - most),
-    )
+    coarsest = lpu.precision.weight_bits - 1 - np.ceil(np.log2(largest)).astype(np.int64)
+    if lpu.tensors[layer.output].bits < LOGIT_BITS:
+        step = lpu.tensors[layer.output].frac - lpu.tensors[layer.inputs[0]].frac
+        coarsest = np.maximum(coarsest, step)
+    # The rounding errors of a channel's weights add up like the root of their number.
+    summed = (real.shape[2] - 1).bit_length() // 2 + 1
     bias = np.maximum(np.abs(layer.bias).reshape(coarsest.shape), np.finfo(np.float32).tiny)
     room = BIAS_BITS - 1 - BIAS_HEADROOM - np.ceil(np.log2(bias)).astype(np.int64)
-    finest = np.minimum(finest, room - max(source.frac, hpu_source.frac + most))
+    fitting, useful = room, np.iinfo(np.int64).min
+    for scheme, shift in ((lpu, 0), (hpu, most)):
+        source, out = scheme.tensors[layer.inputs[0]], scheme.tensors[layer.output]
+        scale = source.frac + shift
+        # An output finer than the coarsest channel's products is made as coarse as they are.
+        unshifted = min(out.frac, int(coarsest.min()) + scale) - scale
+        fitting = np.minimum(fitting, np.minimum(unshifted + MAX_SHIFT, room - scale))
+        useful = max(useful, unshifted + source.bits + summed)
+    finest = np.minimum(fitting, useful)
     coarsest = np.minimum(coarsest, finest)
-    if out.bits < LOGIT_BITS:
-        coarsest = np.maximum(coarsest, out.frac - source.frac)
+    if lpu.tensors[layer.output].bits < LOGIT_BITS:
+        coarsest = np.maximum(coarsest, step)
     return coarsest, np.maximum(finest, coarsest)
 
 
@@ -385,12 +394,19 @@ def _best_fractions(
 
 
 def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits: int) -> int:
-    """Return the longest window shift at which the HPU's words still hold every weight."""
-    largest = float((np.abs(real).max(axis=2) * np.ldexp(1.0, fracs)).max())
-    if largest == 0:
-        return hpu_bits - lpu_bits
-    fitting = hpu_bits - 1 - int(np.floor(np.log2(largest))) - 1
-    return int(np.clip(fitting, 0, hpu_bits - lpu_bits))
+    """Return the window's shift at which the HPU's words come closest to the weights.
+
+    A longer one makes their steps finer, but fewer weights fit (``planar_high``).
+    """
+    exact = real * np.ldexp(1.0, fracs)[:, :, None]
+    floor = Format(hpu_bits, 0).low
+
+    def error(shift: int) -> float:
+        scaled = exact * 2.0**shift
+        clipped = scaled - np.clip(scaled, floor, planar_high(hpu_bits, shift))
+        return float((np.mean(clipped * clipped) + 1 / 12) * 4.0**-shift)
+
+    return min(range(hpu_bits - lpu_bits, -1, -1), key=error)
 
 
 def _allowed(

@@ -104,15 +104,17 @@ class _Collected:
         self._extremes = _largest(np.concatenate([self._extremes, _largest(flat)]))
 
     def statistics(self) -> TensorStatistics:
-        sample = np.concatenate(self._sample)
-        body = sample[np.abs(sample) < np.abs(self._extremes).min()]
-        share = (self._count - len(self._extremes)) / max(len(body), 1)
-        return TensorStatistics(
-            values=np.concatenate([body, self._extremes]),
-            weights=np.concatenate([np.full(len(body), share), np.ones(len(self._extremes))]),
-            low=self._low,
-            high=self._high,
-        )
+        if len(self._extremes) == self._count:
+            values, weights = self._extremes, np.ones(self._count)
+        else:
+            # Values as large as the smallest extreme may be many: a clipped tensor's limit.
+            sample, least = np.concatenate(self._sample), np.abs(self._extremes).min()
+            body = sample[np.abs(sample) <= least]
+            tail = self._extremes[np.abs(self._extremes) > least]
+            share = (self._count - len(tail)) / max(len(body), 1)
+            values = np.concatenate([body, tail])
+            weights = np.concatenate([np.full(len(body), share), np.ones(len(tail))])
+        return TensorStatistics(values, weights, self._low, self._high)
 
 
 def _largest(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -394,19 +394,18 @@ def _best_fractions(
 
 
 def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits: int) -> int:
-    """Return the window's shift at which the HPU's words come closest to the weights.
+    """Return the longest window shift at which the HPU's words still hold every weight.
 
-    A longer one makes their steps finer, but fewer weights fit (``planar_high``).
+    A longer one would make the HPU's steps finer at the price of clipped weights, and leave the
+    LPU's integers less freedom.
     """
-    exact = real * np.ldexp(1.0, fracs)[:, :, None]
-    floor = Format(hpu_bits, 0).low
-
-    def error(shift: int) -> float:
-        scaled = exact * 2.0**shift
-        clipped = scaled - np.clip(scaled, floor, planar_high(hpu_bits, shift))
-        return float((np.mean(clipped * clipped) + 1 / 12) * 4.0**-shift)
-
-    return min(range(hpu_bits - lpu_bits, -1, -1), key=error)
+    largest = float((np.abs(real).max(axis=2) * np.ldexp(1.0, fracs)).max())
+    fitting = (
+        shift
+        for shift in range(hpu_bits - lpu_bits, 0, -1)
+        if largest * 2.0**shift <= planar_high(hpu_bits, shift) + 0.5
+    )
+    return next(fitting, 0)
 
 
 def _allowed(

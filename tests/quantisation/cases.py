@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolflow.emulator.exact_float import Emulator
-from toolflow.emulator.integer_network import IntegerNetwork, quantise_images, store
+from toolflow.emulator.integer_network import IntegerNetwork, quantise_images
 from toolflow.fixedpoint import dequantise
 from toolflow.network.float_reference import float_logits
 from toolflow.network.graph import Network
@@ -36,7 +36,7 @@ class Case:
         """Return initial schemes of two precisions, the LPU's no finer than the HPU's."""
         search = self.search()
         high = search.initial(Precision(*hpu))
-        return search.initial(Precision(*lpu), store(self.network, high)), high
+        return search.initial(Precision(*lpu), high), high
 
     def divergence(self, network: IntegerNetwork) -> float:
         """Return an integer network's divergence from the float one on the other images."""

@@ -27,7 +27,7 @@ from toolflow.quantisation.inputs import sample_inputs
 from toolflow.quantisation.rounding import FloatArray
 from toolflow.quantisation.scheme import Precision, Scheme
 from toolflow.quantisation.search import PAPER
-from toolflow.quantisation.sharing import DISPLACEMENT, SharedWords, WeightSharing
+from toolflow.quantisation.sharing import Method, SharedWords, WeightSharing
 
 # LPU and HPU: W/A each.
 PAIRS = [
@@ -160,9 +160,12 @@ def test_words_stay_near_the_real_weights(seed: int) -> None:
         words = shared.words.lpu.weights[spec.name].words
         above, below = words.low < layer.weight, layer.weight < words.high
         moved = layer.weight * step - exact
-        assert moved[above].max(initial=0) <= DISPLACEMENT + step / 2
-        assert moved[below].min(initial=0) >= -DISPLACEMENT - step / 2
-        assert np.abs(source.weight - exact)[above & below].max(initial=0) <= DISPLACEMENT + step
+        assert moved[above].max(initial=0) <= Method().displacement + step / 2
+        assert moved[below].min(initial=0) >= -Method().displacement - step / 2
+        assert (
+            np.abs(source.weight - exact)[above & below].max(initial=0)
+            <= Method().displacement + step
+        )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -189,8 +192,9 @@ def test_better_than_nearest_words_on_other_images() -> None:
         case = shared.case
         low, high = (scheme.precision for scheme in shared.schemes)
         search = case.search(PAPER)
-        stored = store(case.network, search.initial(high))
-        plain = cut_network(case.network, search.initial(low, stored), stored)
+        wide = search.initial(high)
+        stored = store(case.network, wide)
+        plain = cut_network(case.network, search.initial(low, wide), stored)
         losses.append([case.divergence(unit) for unit in (shared.lpu, plain, shared.hpu)])
     ours, papers, hpus = np.mean(losses, axis=0)
     assert ours < 0.4 * papers

@@ -205,6 +205,9 @@ class SchemeSearch:
         self, layer: WeightLayer, precision: Precision, hpu: Scheme | None
     ) -> WeightFormat:
         bits = precision.weight_bits
+        if self._rules.scale_a_channel and hpu is not None:
+            stored = hpu.weights[layer.name]
+            return replace(stored.shifted(bits - stored.bits), bits=bits)
         if self._rules.scale_a_channel:
             limits = np.abs(layer.weight).reshape(len(layer.weight), -1).max(axis=1)
             coarse = fraction_for(float(limits.max()), bits, True)

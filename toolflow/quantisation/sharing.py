@@ -350,19 +350,24 @@ def _best_fractions(
 
 
 def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits: int) -> int:
-    """Return the window's shift at which the HPU's words come closest to the weights.
+    """Return the window's shift: the longest at which the HPU's range holds every weight.
 
-    A longer one makes their steps finer, but fewer weights fit (``planar_high``).
+    Two planes do not hold the largest words of that range (``planar_high``). It is one bit shorter
+    where that would cost more than coarser words do.
     """
     exact = real * np.ldexp(1.0, fracs)[:, :, None]
-    floor = Format(hpu_bits, 0).low
+    largest = float(np.abs(exact).max())
+    longest = hpu_bits - lpu_bits
+    if largest > 0:
+        fitting = hpu_bits - 2 - int(np.floor(np.log2(largest)))
+        longest = int(np.clip(fitting, 0, longest))
 
     def error(shift: int) -> float:
-        scaled = exact * 2.0**shift
-        clipped = scaled - np.clip(scaled, floor, planar_high(hpu_bits, shift))
-        return float((np.mean(clipped * clipped) + 1 / 12) * 4.0**-shift)
+        """Of words that lie anywhere within half the displacement, or at the end of the range."""
+        clipped = np.maximum(exact * 2.0**shift - planar_high(hpu_bits, shift), 0)
+        return float((np.mean(clipped * clipped) + DISPLACEMENT**2 / 12) * 4.0**-shift)
 
-    return min(range(hpu_bits - lpu_bits, -1, -1), key=error)
+    return min((longest, max(longest - 1, 0)), key=error)
 
 
 def _allowed(

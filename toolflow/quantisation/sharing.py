@@ -394,7 +394,6 @@ def _best_fractions(
 
 
 def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits: int) -> int:
-<<<<<<< HEAD
     """Return the longest window shift at which the HPU's words still hold every weight.
 
     A longer one would make the HPU's steps finer at the price of clipped weights, and leave the
@@ -407,26 +406,6 @@ def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits:
         if largest * 2.0**shift <= planar_high(hpu_bits, shift) + 0.5
     )
     return next(fitting, 0)
-=======
-    """Return the window's shift: the longest at which the HPU's range holds every weight.
-
-    Two planes do not hold the largest words of that range (``planar_high``). It is one bit shorter
-    where that would cost more than coarser words do.
-    """
-    exact = real * np.ldexp(1.0, fracs)[:, :, None]
-    largest = float(np.abs(exact).max())
-    longest = hpu_bits - lpu_bits
-    if largest > 0:
-        fitting = hpu_bits - 2 - int(np.floor(np.log2(largest)))
-        longest = int(np.clip(fitting, 0, longest))
-
-    def error(shift: int) -> float:
-        """Of words that lie anywhere within half the displacement, or at the end of the range."""
-        clipped = np.maximum(exact * 2.0**shift - planar_high(hpu_bits, shift), 0)
-        return float((np.mean(clipped * clipped) + DISPLACEMENT**2 / 12) * 4.0**-shift)
-
-    return min((longest, max(longest - 1, 0)), key=error)
->>>>>>> ed86587dc5795b2153db057b4a020aef43a2a5dd
 
 
 def _allowed(

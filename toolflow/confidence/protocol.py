@@ -7,8 +7,7 @@ and the added error counted on the same ones meets the tolerance.
 and (M, N). The others have a say in one thing only, the threshold, which ``tuning.certified`` picks
 among all values of its register without spending confidence on the choice. So there is no number of
 alternatives to correct for (Bonferroni), however many precisions and pairs were compared. The
-quantiser looks at the first hundred images too, but not at their labels; only with fewer than two
-hundred in all are some of them among those that judge.
+quantiser looks at images of the first part alone, and not at their labels.
 """
 
 from __future__ import annotations

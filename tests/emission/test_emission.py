@@ -20,10 +20,8 @@ from toolflow.emission.memory_images import (
     channel_image,
     pack_plane,
     pack_records,
-    pack_words,
     unpack_plane,
     unpack_records,
-    unpack_words,
     weight_image,
 )
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
@@ -49,22 +47,6 @@ from toolflow.fixedpoint import (
 )
 from toolflow.network.graph import Conv
 from toolflow.plan import PLAN_FILE
-
-
-@given(st.data())
-def test_words_survive_packing(data: st.DataObject) -> None:
-    bits = data.draw(st.sampled_from([2, 4, 8, 16, 32]))
-    word = st.integers(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-    words = np.array(data.draw(st.lists(word, min_size=1, max_size=40)))
-    packed = pack_words(words, bits)
-    assert len(packed) == -(-len(words) * bits // 8)
-    np.testing.assert_array_equal(unpack_words(packed, bits, len(words)), words)
-    unsigned = words & ((1 << bits) - 1)
-    np.testing.assert_array_equal(unpack_words(packed, bits, len(words), signed=False), unsigned)
-
-
-def test_first_word_is_lowest() -> None:
-    assert pack_words(np.array([1, -1, 2]), 4) == bytes([0xF1, 0x02])
 
 
 def test_fields_do_not_overlap() -> None:

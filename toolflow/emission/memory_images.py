@@ -44,7 +44,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toolflow.emulator.integer_network import IntegerMatmul, IntegerNetwork, StoredParameters
 from toolflow.errors import UserError
@@ -219,31 +218,6 @@ def flattened_shape(network: Network, layer: WeightLayer) -> tuple[int, int, int
         return None
     shape = network.shapes[maker.inputs[0]]
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
-
-
-def pack_words(words: IntArray, bits: int) -> bytes:
-    """Pack integers, two's complement, into ``bits``-wide places, the first one lowest.
-
-    ``bits`` is 2, 4, 8, 16 or 32; a last byte that is not full is filled with zeros.
-    """
-    if bits >= 8:
-        return bytes(words.astype(f"<i{bits // 8}", casting="unsafe").tobytes())
-    per_byte = 8 // bits
-    padded = np.zeros(-(-len(words) // per_byte) * per_byte, np.int64)
-    padded[: len(words)] = words & ((1 << bits) - 1)
-    places = padded.reshape(-1, per_byte) << (bits * np.arange(per_byte))
-    return bytes(places.sum(axis=1).astype(np.uint8).tobytes())
-
-
-def unpack_words(data: bytes, bits: int, count: int, signed: bool = True) -> IntArray:
-    """Return the first ``count`` words that ``pack_words`` packed."""
-    if bits >= 8:
-        kind = "i" if signed else "u"
-        return np.frombuffer(data, f"<{kind}{bits // 8}")[:count].astype(np.int64)
-    raw: NDArray[np.int64] = np.frombuffer(data, np.uint8).astype(np.int64)
-    places = (raw[:, None] >> (bits * np.arange(8 // bits))) & ((1 << bits) - 1)
-    words = places.reshape(-1)[:count]
-    return np.where(words >= 1 << (bits - 1), words - (1 << bits), words) if signed else words
 
 
 def pack_plane(digits: IntArray, bits: int) -> bytes:

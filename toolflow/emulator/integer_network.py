@@ -160,7 +160,9 @@ def store(network: Network, scheme: Scheme) -> StoredParameters:
         layer.name: stored_layer(
             layer,
             scheme,
-            quantise(scaled(layer.weight, scheme.weights[layer.name]), words_format(layer, scheme)),
+            quantise(
+                scaled(layer.weight, scheme.weights[layer.name]), scheme.weights[layer.name].words
+            ),
             layer.bias.astype(np.float64),
         )
         for layer in network.weight_layers
@@ -181,11 +183,6 @@ def stored_layer(
         bias_fracs=_frozen(fracs),
         correction=_frozen(np.zeros(len(fracs), np.int64)),
     )
-
-
-def words_format(layer: WeightLayer, scheme: Scheme) -> Format:
-    """Return the range of a layer's weight words."""
-    return scheme.weights[layer.name].words
 
 
 def scaled(weight: NDArray[np.float32], fmt: WeightFormat) -> NDArray[np.float64]:

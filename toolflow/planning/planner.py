@@ -8,7 +8,8 @@
    those are run on all images.
 3. CEU: M, N and threshold that forward the fewest images within the tolerance, exactly.
 4. Baseline: the fastest single-stage design of any pair of wordlengths, with the same quantiser
-   and the same search over hardware, that meets the same tolerance.
+   and the same search over hardware, that meets the same tolerance. Of pairs of the same rate the
+   widest are tried.
 
 What "within the tolerance" means, and which images may choose, is the protocol's to say
 (``toolflow.confidence.protocol``): an estimate on all images, or a guarantee.
@@ -16,7 +17,7 @@ What "within the tolerance" means, and which images may choose, is the protocol'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from toolflow.confidence.guarantee import PairedOutcomes, error_bound
@@ -309,8 +310,8 @@ class Planner:
         """Return the fastest single stage within a tolerance."""
         target = required_correct(hpu.correct, protocol.tolerance) / self._evaluation.size
         precisions = {Precision(w, a) for w in LPU_BITS for a in LPU_BITS} | {hpu.precision}
-        designs = {p: self._single(p) for p in precisions}
-        for precision in sorted(precisions, key=lambda p: -designs[p].images_per_s):
+        designs = _undominated({p: self._single(p) for p in precisions}, hpu.precision)
+        for precision in sorted(designs, key=lambda p: -designs[p].images_per_s):
             if precision == hpu.precision:
                 return _baseline_of(hpu, hpu, designs[precision], protocol)
             if self._out_of_reach(precision, target):
@@ -364,6 +365,24 @@ def _promise(item: Screened) -> tuple[float, int]:
 def _merit(finalist: Finalist) -> tuple[float, int]:
     precision = finalist.candidate.precision
     return -finalist.design.images_per_s, precision.weight_bits + precision.act_bits
+
+
+def _undominated(
+    designs: Mapping[Precision, SingleDesign], kept: Precision
+) -> dict[Precision, SingleDesign]:
+    """Leave out precisions that a wider one equals or beats in rate, but for ``kept``.
+
+    Rates come in steps, as tiles do: bits that cost nothing are no loss of accuracy.
+    """
+    return {
+        p: design
+        for p, design in designs.items()
+        if p == kept
+        or not any(
+            q != p and _within(p, q) and other.images_per_s >= design.images_per_s
+            for q, other in designs.items()
+        )
+    }
 
 
 def _first(evaluation: EvaluationSet, images: int) -> EvaluationSet:

@@ -318,7 +318,8 @@ def test_odd_channels(
     expected = float_logits(case.network, case.others, 1)
     units = (shared.lpu, shared.hpu, nearest)
     low, high, plain = (np.std(logits(unit, case.others) - expected) for unit in units)
-    assert high <= max(5 * plain, 0.02 * np.std(expected))
+    # The HPU's words move for the LPU's sake, by up to Method().displacement of their steps.
+    assert high <= max(8 * plain, 0.02 * np.std(expected))
     assert low < 0.7 * np.std(expected)
 
 

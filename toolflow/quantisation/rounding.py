@@ -44,7 +44,7 @@ def output_error(q: FloatArray, target: FloatArray, gram: FloatArray) -> FloatAr
 
 def clipped_nearest(target: FloatArray, low: Bound, high: Bound) -> FloatArray:
     """Round half up, within the bounds."""
-    return np.asarray(np.clip(np.floor(target + 0.5), low, high))
+    return np.asarray(np.minimum(np.maximum(np.floor(target + 0.5), low), high))
 
 
 class SequentialRounding:
@@ -59,48 +59,55 @@ class SequentialRounding:
 
     def round(self, target: FloatArray, low: Bound, high: Bound) -> FloatArray:
         """Return integers within the bounds for the real ``target``."""
-        order = self._order[:, None, :]
-        rest = np.take_along_axis(target, order, axis=2)
-        low = np.take_along_axis(np.broadcast_to(low, target.shape), order, axis=2)
-        high = np.take_along_axis(np.broadcast_to(high, target.shape), order, axis=2)
+        order = self._order[:, :, None]
+        rest, low, high = (
+            np.take_along_axis(_depth_first(np.broadcast_to(values, target.shape)), order, axis=1)
+            for values in (target, low, high)
+        )
         q = np.empty_like(rest)
-        depth = rest.shape[2]
+        depth = rest.shape[1]
         for start in range(0, depth, BLOCK):
             end = min(start + BLOCK, depth)
-            errors = np.empty((*rest.shape[:2], end - start))
+            errors = np.empty((rest.shape[0], end - start, rest.shape[2]))
             for j in range(start, end):
-                row = self._factor[:, j]
-                q[:, :, j] = clipped_nearest(rest[:, :, j], low[:, :, j], high[:, :, j])
-                error = (rest[:, :, j] - q[:, :, j]) / row[:, None, j]
-                rest[:, :, j + 1 : end] -= error[:, :, None] * row[:, None, j + 1 : end]
-                errors[:, :, j - start] = error
-            rest[:, :, end:] -= errors @ self._factor[:, start:end, end:]
+                row = self._factor[:, j, :, None]
+                q[:, j] = clipped_nearest(rest[:, j], low[:, j], high[:, j])
+                error = (rest[:, j] - q[:, j]) / row[:, j]
+                rest[:, j + 1 : end] -= error[:, None] * row[:, j + 1 : end]
+                errors[:, j - start] = error
+            rest[:, end:] -= self._factor[:, start:end, end:].transpose(0, 2, 1) @ errors
         result = np.empty_like(q)
-        np.put_along_axis(result, np.broadcast_to(order, q.shape), q, axis=2)
-        return result
+        np.put_along_axis(result, np.broadcast_to(order, q.shape), q, axis=1)
+        return _depth_first(result)
 
 
 def descend(
     q: FloatArray, target: FloatArray, gram: FloatArray, low: Bound, high: Bound
 ) -> FloatArray:
     """Return integers of no larger ``output_error``, by coordinate descent within the bounds."""
-    q = q.copy()
-    low, high = np.broadcast_to(low, q.shape), np.broadcast_to(high, q.shape)
-    slope = (q - target) @ gram
-    curvature = np.einsum("gdd->gd", gram)
+    low, high = (_depth_first(np.broadcast_to(bound, q.shape)) for bound in (low, high))
+    slope = gram @ _depth_first(q - target)
+    q = _depth_first(q)
+    curvature = np.einsum("gdd->gd", gram)[:, :, None]
     for _ in range(SWEEPS):
         before = q.copy()
-        for start in range(0, q.shape[2], BLOCK):
-            end = min(start + BLOCK, q.shape[2])
-            local = slope[:, :, start:end].copy()
+        for start in range(0, q.shape[1], BLOCK):
+            end = min(start + BLOCK, q.shape[1])
+            local = slope[:, start:end].copy()
             moves = np.zeros_like(local)
             for j in range(start, end):
-                best = q[:, :, j] - local[:, :, j - start] / curvature[:, None, j]
-                moved = clipped_nearest(best, low[:, :, j], high[:, :, j]) - q[:, :, j]
-                q[:, :, j] += moved
-                moves[:, :, j - start] = moved
-                local += moved[:, :, None] * gram[:, None, j, start:end]
-            slope += moves @ gram[:, start:end]
+                best = q[:, j] - local[:, j - start] / curvature[:, j]
+                moved = clipped_nearest(best, low[:, j], high[:, j]) - q[:, j]
+                if moved.any():
+                    q[:, j] += moved
+                    moves[:, j - start] = moved
+                    local += gram[:, j, start:end, None] * moved[:, None]
+            slope += gram[:, :, start:end] @ moves
         if np.array_equal(before, q):
             break
-    return q
+    return _depth_first(q)
+
+
+def _depth_first(values: FloatArray) -> FloatArray:
+    """Swap channels and depth: the walk is over depth, which should lie in lines of memory."""
+    return np.ascontiguousarray(values.transpose(0, 2, 1))

@@ -88,7 +88,7 @@ class Method:
         scale_a_channel: every output channel has its own fraction length.
     """
 
-    displacement: float = 4.0
+    displacement: float = 12.0
     compensation: float = 0.5
     by_output_error: bool = True
     balance_biases: bool = True
@@ -270,7 +270,7 @@ class WeightSharing:
 
     def _hpu_rounding(self, layer: WeightLayer) -> tuple[FloatArray, SequentialRounding]:
         if layer.name not in self._hpu_factors:
-            patches = self._inputs.patches[layer.name].astype(np.float64)
+            patches = self._inputs.patches[layer.name]
             centred = patches - patches.mean(axis=1, keepdims=True)
             gram = self._criterion(damped(_gram(centred, centred), HPU_DAMPING))
             self._hpu_factors[layer.name] = gram, SequentialRounding(gram)
@@ -279,11 +279,13 @@ class WeightSharing:
     def _moments(self, layer: WeightLayer, lpu: Scheme, values: NDArray[Any]) -> _Moments:
         step = lpu.tensors[layer.inputs[0]].step
         positions = self._inputs.positions[layer.name]
-        quantised = patches_at(layer, values, positions).astype(np.float64) * step
-        real = self._inputs.patches[layer.name].astype(np.float64)
-        mean, float_mean = (x.mean(axis=1, keepdims=True) for x in (quantised, real))
-        quantised -= mean
-        real -= float_mean
+        quantised = patches_at(layer, values, positions) * np.float32(step)
+        real = self._inputs.patches[layer.name]
+        mean, float_mean = (
+            x.mean(axis=1, keepdims=True, dtype=np.float64) for x in (quantised, real)
+        )
+        quantised = quantised - mean.astype(np.float32)
+        real = real - float_mean.astype(np.float32)
         return _Moments(float_mean, mean, _gram(quantised, quantised), _gram(real, quantised))
 
     def _assembled(
@@ -313,8 +315,9 @@ class WeightSharing:
         )
 
 
-def _gram(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.asarray(a.transpose(0, 2, 1) @ b / a.shape[1])
+def _gram(a: NDArray[np.float32], b: NDArray[np.float32]) -> FloatArray:
+    """Return the mean products (groups, depth, depth) of inputs (groups, positions, depth)."""
+    return np.asarray(a.transpose(0, 2, 1) @ b / a.shape[1], np.float64)
 
 
 def _compensated(real: FloatArray, moments: _Moments, gram: FloatArray, share: float) -> FloatArray:
@@ -380,17 +383,16 @@ def _best_fractions(
     if not a_channel:
         coarsest = np.full_like(coarsest, coarsest.min())
         finest = np.full_like(finest, finest.min())
-    best, least = coarsest, np.full(coarsest.shape, np.inf)
-    for step in range(FRACTIONS):
-        fracs = np.minimum(coarsest + step, finest)
-        steps = np.ldexp(1.0, fracs)[:, :, None]
-        integers = rounding.round(target * steps, words.low, words.high)
-        error = output_error(integers / steps, target, gram)
-        if not a_channel:
-            error = np.full_like(error, error.sum())
-        best = np.where(error < least, fracs, best)
-        least = np.minimum(error, least)
-    return best
+    choices = np.minimum(coarsest[None] + np.arange(FRACTIONS)[:, None, None], finest[None])
+    # All choices in one walk over the depth: (groups, choices * channels, depth).
+    steps = np.ldexp(1.0, np.concatenate(choices, axis=1))[:, :, None]
+    targets = np.tile(target, (1, FRACTIONS, 1))
+    rounded = rounding.round(targets * steps, words.low, words.high) / steps
+    errors = np.array(np.split(output_error(rounded, targets, gram), FRACTIONS, axis=1))
+    if not a_channel:
+        errors = np.broadcast_to(errors.sum(axis=(1, 2), keepdims=True), errors.shape)
+    best = errors.argmin(axis=0)
+    return np.asarray(np.take_along_axis(choices, best[None], axis=0)[0])
 
 
 def _window(real: FloatArray, fracs: NDArray[np.int64], lpu_bits: int, hpu_bits: int) -> int:

@@ -24,7 +24,7 @@ from toolflow.network.graph import Network
 from toolflow.quantisation.inputs import sample_inputs
 from toolflow.quantisation.scheme import Precision, Scheme, format_groups
 from toolflow.quantisation.search import Calibration, SchemeSearch
-from toolflow.quantisation.sharing import SharedWords, WeightSharing
+from toolflow.quantisation.sharing import Method, SharedWords, WeightSharing
 from toolflow.quantisation.statistics import LayerStatistic, measure_tensors
 
 STATISTICS_IMAGES = 64
@@ -34,6 +34,9 @@ ROUNDING_VALUES = 1 << 25
 
 ROUNDING_IMAGES = (64, 200)
 """But on no fewer and no more than these."""
+
+DISPLACEMENTS = (Method().displacement, 4.0, 1.0)
+"""Steps that an HPU's words may move for the LPU's sake: tried until the HPU is good enough."""
 
 SEARCH_WEIGHT_BITS = 8
 """Weights of the networks that formats of activations are chosen and judged in."""
@@ -130,6 +133,7 @@ class CandidateRunner:
         self._network = network
         self._evaluation = evaluation
         self._threads = threads
+        self._seen = seen
         search = slice(0, min(SEARCH_IMAGES, seen))
         groups = format_groups(network, bool(evaluation.images.min() >= 0))
         statistics = measure_tensors(
@@ -156,22 +160,39 @@ class CandidateRunner:
         words = self._shared(precision, hpu)
         return self._measured(cut_network(self._network, words.lpu, words.stored), SCREENING_IMAGES)
 
-    def pair(self, precision: Precision, hpu: Candidate) -> CandidatePair:
-        """Return an LPU and the HPU of the same words, on all images."""
-        words = self._shared(precision, hpu)
-        return CandidatePair(
-            lpu=self._measured(cut_network(self._network, words.lpu, words.stored), None),
-            hpu=self._measured(compile_network(self._network, words.stored), None),
-            stored=words.stored,
-        )
+    def pair(self, precision: Precision, hpu: Candidate, required: float) -> CandidatePair:
+        """Return an LPU and the HPU of the same words, on all images.
+
+        The words move as far for the LPU as they may while that HPU's accuracy on the images seen
+        is the one ``required``, or as near to it as it gets.
+        """
+        most: tuple[SharedWords, Candidate] | None = None
+        for displacement in DISPLACEMENTS:
+            words = self._shared(precision, hpu, displacement)
+            measured = self._measured(compile_network(self._network, words.stored), None)
+            if most is None or self.seen_accuracy(measured) > self.seen_accuracy(most[1]):
+                most = words, measured
+            if self.seen_accuracy(most[1]) >= required:
+                break
+        assert most is not None
+        words, measured = most
+        lpu = self._measured(cut_network(self._network, words.lpu, words.stored), None)
+        return CandidatePair(lpu, measured, words.stored)
+
+    def seen_accuracy(self, candidate: Candidate) -> float:
+        """Return a candidate's accuracy on the images that quantisation may look at."""
+        return float(candidate.correct[: self._seen].mean())
 
     def statistics(self, precision: Precision, hpu: Candidate) -> tuple[LayerStatistic, ...]:
         """Measure what each tensor's format of an LPU alone does to the network."""
         reference = self._search.initial(Precision(SEARCH_WEIGHT_BITS, SEARCH_WEIGHT_BITS))
         return self._search.statistics(self._tensors(precision, hpu.scheme), reference)
 
-    def _shared(self, precision: Precision, hpu: Candidate) -> SharedWords:
-        return self._sharing.share(self._tensors(precision, hpu.scheme), hpu.scheme)
+    def _shared(
+        self, precision: Precision, hpu: Candidate, displacement: float | None = None
+    ) -> SharedWords:
+        tensors = self._tensors(precision, hpu.scheme)
+        return self._sharing.share(tensors, hpu.scheme, displacement)
 
     def _tensors(self, precision: Precision, hpu: Scheme | None) -> Scheme:
         """Return a scheme whose tensors are the precision's; its weights are yet to be made."""

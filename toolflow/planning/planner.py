@@ -3,6 +3,7 @@
 1. HPU: the shortest wordlength from 8 bits on that is as accurate as the float network (within a
    quarter of the tolerance), or what the user says. Shorter ones would leave an LPU's words too
    little room around its weights (``quantisation.sharing``).
+   The words that it shares with the LPU must leave it so, as far as that can be had.
 2. LPU: pairs of wordlengths of 2..8 bits are screened on a part of the evaluation set, the one
    with the fastest possible cascade first, until no other can be faster than the best ones seen;
    those are run on all images.
@@ -199,15 +200,12 @@ class Planner:
         if wanted is not None:
             self._progress(f"HPU at {wanted} bits")
             return self._runner.single(wanted)
-        seen = self._protocol.choosing(self._evaluation.size)
-        required = _first(self._evaluation, seen).float_correct - int(
-            HPU_MARGIN_SHARE * self._protocol.tolerance * seen
-        )
+        required = self._required()
         best: Candidate | None = None
         for bits in HPU_BITS:
             self._progress(f"HPU: trying {bits} bits")
             candidate = self._runner.single(Precision(bits, bits))
-            if candidate.correct[:seen].sum() >= required:
+            if self._runner.seen_accuracy(candidate) >= required:
                 return candidate
             if best is None or candidate.accuracy > best.accuracy:
                 best = candidate
@@ -219,6 +217,12 @@ class Planner:
             f"{best.precision} with {best.accuracy:.2%}. Allow a larger --tolerance or name "
             "the HPU's precision with --hpu-bits"
         )
+
+    def _required(self) -> float:
+        """Return the accuracy of an HPU, on the images seen, that is as good as the float one."""
+        seen = self._protocol.choosing(self._evaluation.size)
+        spare = int(HPU_MARGIN_SHARE * self._protocol.tolerance * seen)
+        return (_first(self._evaluation, seen).float_correct - spare) / seen
 
     # ------------------------------------------------------------------ LPU
 
@@ -275,7 +279,8 @@ class Planner:
 
     def _finalist(self, precision: Precision, hpu: Candidate) -> Finalist:
         self._progress(f"LPU: running {precision} on all images")
-        pair = self._runner.pair(precision, hpu)
+        required = min(self._required(), self._runner.seen_accuracy(hpu))
+        pair = self._runner.pair(precision, hpu, required)
         outcomes = self._runner.outcomes(pair.lpu, pair.hpu)
         forwarded = self._protocol.expected_forwarded(outcomes)
         design = self._cascade(pair.lpu, pair.hpu, forwarded)

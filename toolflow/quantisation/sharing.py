@@ -159,15 +159,21 @@ class WeightSharing:
         }
         self._hpu_factors: dict[str, tuple[FloatArray, SequentialRounding]] = {}
 
-    def share(self, lpu: Scheme, hpu: Scheme) -> SharedWords:
-        """Return words for two precisions; only the tensors' formats of the schemes are used."""
-        return self._walk(lpu, hpu, single=False)
+    def share(self, lpu: Scheme, hpu: Scheme, displacement: float | None = None) -> SharedWords:
+        """Return words for two precisions; only the tensors' formats of the schemes are used.
+
+        ``displacement`` is the method's (None) or another one, as what the HPU's words give up
+        for the LPU's shows in the whole network only.
+        """
+        allowed = self._method.displacement if displacement is None else displacement
+        return self._walk(lpu, hpu, allowed)
 
     def single(self, scheme: Scheme) -> StoredParameters:
         """Return the words of a single-stage design; only the tensors' formats are used."""
-        return self._walk(scheme, scheme, single=True).stored
+        return self._walk(scheme, scheme, None).stored
 
-    def _walk(self, lpu: Scheme, hpu: Scheme, single: bool) -> SharedWords:
+    def _walk(self, lpu: Scheme, hpu: Scheme, displacement: float | None) -> SharedWords:
+        """Round layer by layer; with no ``displacement`` at all, for one precision alone."""
         stored_input = lpu.tensors[self._network.input]
         tensors: dict[str, NDArray[Any]] = {
             self._network.input: quantise_images(self._images, stored_input)
@@ -176,7 +182,7 @@ class WeightSharing:
         for index, layer in enumerate(self._network.layers):
             inputs = [tensors[name] for name in layer.inputs]
             if isinstance(layer, WeightLayer):
-                low, high = self._round(layer, lpu, hpu, inputs[0], single)
+                low, high = self._round(layer, lpu, hpu, inputs[0], displacement)
                 rounded[layer.name] = low, high
                 lpu = _capped(lpu, layer, low, self._groups)
                 made: IntegerLayer = integer_matmul(
@@ -189,10 +195,15 @@ class WeightSharing:
             for name in layer.inputs:
                 if self._last_use[name] == index:
                     tensors.pop(name, None)
-        return self._assembled(lpu, hpu, rounded, single)
+        return self._assembled(lpu, hpu, rounded, single=displacement is None)
 
     def _round(
-        self, layer: WeightLayer, lpu: Scheme, hpu: Scheme, values: NDArray[Any], single: bool
+        self,
+        layer: WeightLayer,
+        lpu: Scheme,
+        hpu: Scheme,
+        values: NDArray[Any],
+        displacement: float | None,
     ) -> tuple[_Rounded, _Rounded]:
         moments = self._moments(layer, lpu, values)
         groups, depth = moments.gram.shape[:2]
@@ -209,8 +220,8 @@ class WeightSharing:
         shift = _window(real, fracs, *precision)
         low: Bound = words.low
         high: Bound = words.high
-        if not single:
-            low, high = _allowed(real, fracs, shift, words, precision[1], self._method.displacement)
+        if displacement is not None:
+            low, high = _allowed(real, fracs, shift, words, precision[1], displacement)
         steps = np.ldexp(1.0, fracs)[:, :, None]
         integers = rounding.round(target * steps, low, high)
         integers = descend(integers, target * steps, gram, low, high)

@@ -78,11 +78,12 @@ class ParameterImage:
 
 @dataclass(frozen=True, eq=False)
 class WeightImage:
-    """``weights.bin``, and per layer the first bytes of its planes and its low digits' width."""
+    """``weights.bin``, and per layer the first bytes of its planes and their digits' widths."""
 
     data: bytes
     high_offsets: Mapping[str, int]
     low_offsets: Mapping[str, int]
+    high_bits: Mapping[str, int]
     low_bits: Mapping[str, int]
 
 
@@ -92,13 +93,14 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
     Raises:
         ValueError: a word is too large to be split; ``WeightSharing`` makes words that are not.
     """
-    high, low = {}, {}
+    high, low, high_bits = {}, {}, {}
     low_bits = {layer.layer.name: layer.weight_window for layer in lpu.matmuls}
     for layer in lpu.network.weight_layers:
         parameters, bits = stored.layers[layer.name], low_bits[layer.name]
         words = channel_last_weights(lpu.network, layer, parameters.weight).reshape(-1)
         high_digits, low_digits = split_planes(words, bits)
-        high[layer.name] = pack_plane(high_digits, parameters.weight_format.bits - bits)
+        high_bits[layer.name] = parameters.weight_format.bits - bits
+        high[layer.name] = pack_plane(high_digits, high_bits[layer.name])
         low[layer.name] = pack_plane(low_digits, bits)
     high_image, low_image = _layers_image(high), _layers_image(low)
     start = len(high_image.data)
@@ -108,6 +110,7 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
         low_offsets=MappingProxyType(
             {name: start + offset for name, offset in low_image.offsets.items()}
         ),
+        high_bits=MappingProxyType(high_bits),
         low_bits=MappingProxyType(low_bits),
     )
 

@@ -125,15 +125,15 @@ class ReadSignals:
 
     @classmethod
     def of(cls, dut: Any, prefix: str) -> ReadSignals:
-        """Return the signals of ``<prefix>_cmd_valid_o`` and so on."""
+        """Return the signals of ``<prefix>cmd_valid_o`` and so on."""
         return cls(
-            getattr(dut, f"{prefix}_cmd_valid_o"),
-            getattr(dut, f"{prefix}_cmd_ready_i"),
-            getattr(dut, f"{prefix}_cmd_addr_o"),
-            getattr(dut, f"{prefix}_cmd_beats_o"),
-            getattr(dut, f"{prefix}_data_valid_i"),
-            getattr(dut, f"{prefix}_data_ready_o"),
-            getattr(dut, f"{prefix}_data_i"),
+            getattr(dut, f"{prefix}cmd_valid_o"),
+            getattr(dut, f"{prefix}cmd_ready_i"),
+            getattr(dut, f"{prefix}cmd_addr_o"),
+            getattr(dut, f"{prefix}cmd_beats_o"),
+            getattr(dut, f"{prefix}data_valid_i"),
+            getattr(dut, f"{prefix}data_ready_o"),
+            getattr(dut, f"{prefix}data_i"),
         )
 
 
@@ -209,9 +209,9 @@ class WriteSignals:
 
     @classmethod
     def of(cls, dut: Any, prefix: str) -> WriteSignals:
-        """Return the signals of ``<prefix>_valid_o`` and so on."""
+        """Return the signals of ``<prefix>valid_o`` and so on."""
         return cls(
-            *(getattr(dut, f"{prefix}_{name}") for name in (
+            *(getattr(dut, f"{prefix}{name}") for name in (
                 "valid_o", "ready_i", "addr_o", "data_o", "strb_o", "last_o", "idle_i"
             ))
         )  # fmt: skip

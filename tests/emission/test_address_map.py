@@ -20,7 +20,7 @@ from toolflow.emission.memory_images import ALIGNMENT
 from toolflow.emission.memory_order import channel_last_weights, emulator_weights, memory_order
 from toolflow.emission.steps import STORED_IMAGES, Schedule, Step, schedule_of
 from toolflow.emulator.integer_network import IntegerEltwise, IntegerNetwork, compile_network, store
-from toolflow.emulator.reference import run_layer, run_reference
+from toolflow.emulator.reference import run_layer
 from toolflow.errors import UserError
 from toolflow.fixedpoint import Format, IntArray, storage_bits
 from toolflow.network.graph import (
@@ -40,6 +40,7 @@ from toolflow.network.graph import (
 )
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups
+from verif.common.stepwise import memory_words
 
 GUARD = 256
 RELU = Activation(ActivationKind.RELU)
@@ -73,11 +74,10 @@ def run_in_memory(
         return (stored, 0) if places[name].in_images else (workspace, GUARD)
 
     def read(name: str) -> IntArray:
-        fmt = formats[name]
-        words = load_words(*memory(name), places[name], found.batch, fmt.signed)
-        return (words - fmt.zero).reshape(found.batch, *schedule.shapes[name])
+        words = load_words(*memory(name), places[name], found.batch, formats[name].signed)
+        return words.reshape(found.batch, *schedule.shapes[name])
 
-    def write(name: str, values: IntArray, pieces: list[slice]) -> None:
+    def write(name: str, words: IntArray, pieces: list[slice]) -> None:
         place = places[name]
         for piece in pieces:
             assert piece.start * place.container % 8 == 0
@@ -86,31 +86,25 @@ def run_in_memory(
                 base=place.base + piece.start * place.container // 8,
                 channels=len(range(*piece.indices(place.channels))),
             )
-            store_words(*memory(name), part, values[:, piece] + formats[name].zero)
+            store_words(*memory(name), part, words[:, piece])
 
-    write(STORED_IMAGES, images, [slice(0, None)])
-    expected: dict[str, IntArray] = {STORED_IMAGES: images}
-    tensors = run_reference(network, images)
+    expected = memory_words(network, images)
+    write(STORED_IMAGES, expected[STORED_IMAGES], [slice(0, None)])
     compared = 0
     for step in schedule.steps:
         # An engine may write results before it has read all inputs.
         pieces = written(step, tile_columns, lanes)
         write(step.output, rng.integers(0, 2, (found.batch, *schedule.shapes[step.output])), pieces)
         for name in step.inputs:
-            if name not in expected:
-                expected[name] = as_in_memory(network.network, tensors, name)
-        inputs = [read(name) for name in step.inputs]
-        for name, values in zip(step.inputs, inputs, strict=True):
-            np.testing.assert_array_equal(values, expected[name], name)
-            compared += values.size
-        if step.output in tensors:
-            expected[step.output] = as_in_memory(network.network, tensors, step.output)
+            np.testing.assert_array_equal(read(name), expected[name], name)
+            compared += expected[name].size
         if isinstance(step.layer, IntegerEltwise):  # order matters to all others
-            result = run_layer(step.layer, inputs)
-            np.testing.assert_array_equal(result, expected.setdefault(step.output, result))
+            result = run_layer(
+                step.layer, [read(name) - formats[name].zero for name in step.inputs]
+            )
+            np.testing.assert_array_equal(result + formats[step.output].zero, expected[step.output])
         write(step.output, expected[step.output], pieces)
-    answer = as_in_memory(network.network, tensors, schedule.output)
-    np.testing.assert_array_equal(read(schedule.output), answer)
+    np.testing.assert_array_equal(read(schedule.output), expected[schedule.output])
     assert (bytes(workspace[:GUARD]), bytes(workspace[-GUARD:])) == guards
     return compared
 
@@ -127,12 +121,6 @@ def written(step: Step, tile_columns: int, lanes: int) -> list[slice]:
         for start in range(0, channels, width)
         for first in range(start, start + width, size)
     ]
-
-
-def as_in_memory(network: Network, tensors: dict[str, IntArray], name: str) -> IntArray:
-    """Return a tensor with a vector's elements in memory's order."""
-    values = tensors[name]
-    return values if values.ndim == 4 else values[:, memory_order(network, name)]
 
 
 def check(network: IntegerNetwork, batch: int, tile_columns: int, lanes: int) -> Schedule:

@@ -64,7 +64,6 @@ package descriptor_pkg;
     logic [15:0]         zero_in;               // first input's zero point
     logic [15:0]         zero_second;           // second input's zero point
     logic [15:0]         zero_out;              // output's zero point
-    logic [15:0]         reciprocal_mantissa;   // average pooling: of the number of pixels
     logic [31:0]         in_base;               // first input
     logic [31:0]         in_stride;             // bytes from an image to the next
     logic [31:0]         second_base;           // second input
@@ -130,7 +129,6 @@ package descriptor_pkg;
     fields.zero_in             = words[463:448];
     fields.zero_second         = words[479:464];
     fields.zero_out            = words[495:480];
-    fields.reciprocal_mantissa = words[511:496];
     fields.in_base             = words[543:512];
     fields.in_stride           = words[575:544];
     fields.second_base         = words[607:576];

@@ -34,6 +34,7 @@ from toolflow.emission.memory_map import (
 from toolflow.emission.steps import schedule_of
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
 from toolflow.emulator.integer_network import (
+    IntegerAvgPool,
     IntegerMatmul,
     IntegerNetwork,
     StoredParameters,
@@ -48,6 +49,7 @@ from toolflow.fixedpoint import (
     IntArray,
     Slope,
     join_planes,
+    reciprocal_of,
     requantise,
     saturate,
     split_planes,
@@ -321,6 +323,18 @@ def test_descriptors_say_what_the_emulator_does() -> None:
         assert d["second_signed"] == (second.signed if d["op"] == Op.ADD else 0)
     assert [d["out_wide"] for d in found] == [0] * (len(found) - 1) + [1]
     assert all(found[4][key] for key in ("zero_in", "zero_second", "zero_out"))
+    average = found[8]
+    averaging = next(layer for layer in integer.layers if isinstance(layer, IntegerAvgPool))
+    assert average["count_pad"] == 0
+    assert len(averaging.reciprocals) > 1
+    for pixels, reciprocal in averaging.reciprocals.items():
+        longer = reciprocal.shift - reciprocal_of(1).shift
+        assert longer == (pixels - 1).bit_length()
+        assert average["shift"] + longer == reciprocal.shift + averaging.frac_change
+    for d, step in zip(found, steps.steps, strict=True):
+        if d["op"] == Op.MAX_POOL:
+            fmt = steps.formats[step.output]
+            assert (d["low"], d["high"], d["shift"]) == (fmt.low, fmt.high, 0)
     strided = found[6]
     assert (strided["stride_height"], strided["stride_width"]) == (2, 1)
     assert (strided["pad_top"], strided["pad_left"]) == (2, 0)

@@ -20,12 +20,15 @@ output:
 
 * convolution and dense layer: words are multiplied as they are, padding is the word ``zero_in``;
   the bias makes up for the zero point. After the clamp, ``zero_out`` is added.
-* average pooling: sums ``q = word - zero_in`` over the window, padding is ``q = 0``; after the
-  reciprocal and the clamp, ``zero_out`` is added.
+* average pooling: sums ``q = word - zero_in`` over the window, padding is ``q = 0``. The vector
+  unit counts the window's pixels, without ``count_pad`` only those that are no padding, and makes
+  the reciprocal itself (``fixedpoint.reciprocal_of``); ``shift`` is for a single pixel, and longer
+  by as much as another count's reciprocal is. After the clamp, ``zero_out`` is added.
 * addition: ``(word - zero_in) << align_first`` plus ``(word - zero_second) << align_second``,
   shifted and clamped; then ``zero_out`` is added. Activation, and the steps that cut or move words
   (``steps``): the same with one input.
-* max pooling moves words: its input and output share one format.
+* max pooling moves words: input and output share one format, whose bounds ``low`` and ``high``
+  are.
 
 A ``wide`` tensor's words are ``LOGIT_BITS`` wide and signed at any precision: the logits and what
 becomes them by pooling alone.
@@ -33,7 +36,7 @@ becomes them by pooling alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -45,11 +48,12 @@ from toolflow.emission.steps import Schedule, Step
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
+    IntegerLayer,
     IntegerMatmul,
     Requantiser,
 )
-from toolflow.emulator.reference import reciprocal_map
 from toolflow.errors import UserError
+from toolflow.fixedpoint import Format, reciprocal_of
 from toolflow.network.graph import (
     Activate,
     Add,
@@ -122,7 +126,6 @@ FIELDS = (
     Field("zero_in", 14, 0, 16, "first input's zero point"),
     Field("zero_second", 14, 16, 16, "second input's zero point"),
     Field("zero_out", 15, 0, 16, "output's zero point"),
-    Field("reciprocal_mantissa", 15, 16, 16, "average pooling: of the number of pixels"),
     Field("in_base", 16, 0, 32, "first input"),
     Field("in_stride", 17, 0, 32, "bytes from an image to the next"),
     Field("second_base", 18, 0, 32, "second input"),
@@ -237,8 +240,9 @@ class _Descriptors:
     def of(self, step: Step) -> dict[str, int]:
         """Return a step's fields."""
         layer, spec = step.layer, step.layer.layer
+        inputs = [self.schedule.formats[name] for name in step.inputs]
         values = {
-            "op": int(_OPS[type(spec)]),
+            **arithmetic_fields(layer, inputs, self.schedule.formats[step.output], self.act_bits),
             "tile_depth": self.sizes.t_p,
             "tile_columns": self.sizes.t_c,
             "groups": 1,
@@ -253,36 +257,20 @@ class _Descriptors:
         if isinstance(spec, Pool):
             values |= _geometry(spec.kernel, spec.stride, spec.pads)
         if isinstance(layer, IntegerMatmul):
-            values |= _requantiser(layer.requantiser) | self._product(layer)
-        elif isinstance(layer, IntegerAvgPool):
-            mantissa, shift = reciprocal_map(layer)
-            values |= _requantiser(layer.requantiser)
-            values |= {
-                "reciprocal_mantissa": int(mantissa.flat[0]),
-                "shift": int(shift.flat[0]),
-                "count_pad": int(isinstance(spec, AvgPool) and spec.count_include_pad),
-            }
-        elif isinstance(layer, IntegerEltwise):
-            values |= _requantiser(layer.requantiser) | {"align_first": layer.align[0]}
-            if len(step.inputs) == 2:
-                values |= self._tensor("second", step.inputs[1])
-                values["align_second"] = layer.align[1]
+            values |= self._product(layer)
+        if len(step.inputs) == 2:
+            values |= self._tensor("second", step.inputs[1])
         return values
 
     def _tensor(self, prefix: str, name: str) -> dict[str, int]:
-        """Return a tensor's address, layout and format; its sizes too, but for a second input."""
-        place, fmt = self.addresses.placements[name], self.schedule.formats[name]
+        """Return a tensor's address and layout; its sizes too, but for a second input."""
+        place = self.addresses.placements[name]
         values = {
             f"{prefix}_container": place.container.bit_length() - 1,
             f"{prefix}_base": place.base,
             f"{prefix}_stride": place.image_stride,
             f"{prefix}_pixel_bytes": _pixel_bytes(place),
-            f"zero_{prefix}": fmt.zero,
         }
-        if prefix != "out":
-            values[f"{prefix}_signed"] = int(fmt.signed)
-        else:
-            values["out_wide"] = int(fmt.bits > self.act_bits)
         if prefix != "second":
             values |= {
                 f"{prefix}_channels": place.channels,
@@ -308,7 +296,6 @@ class _Descriptors:
             "weight_high_bits": self.weights.high_bits[spec.name],
             "weight_low_bits": self.weights.low_bits[spec.name],
             "records_offset": self.channels.offsets[spec.name],
-            "bias_window": layer.bias_window,
             "groups": product.groups,
             "group_channels": spec.weight.shape[1],
             "columns": product.columns,
@@ -323,6 +310,40 @@ class _Descriptors:
             kernel = (spec.weight.shape[2], spec.weight.shape[3])
             values |= _geometry(kernel, spec.stride, spec.pads)
         return values
+
+
+def arithmetic_fields(
+    layer: IntegerLayer, inputs: Sequence[Format], output: Format, act_bits: int
+) -> dict[str, int]:
+    """Return the fields that say what a layer makes of words, wherever they lie.
+
+    ``inputs`` and ``output`` are its tensors' formats; ``act_bits`` is the unit's wordlength.
+    """
+    spec = layer.layer
+    values = {
+        "op": int(_OPS[type(spec)]),
+        "in_signed": int(inputs[0].signed),
+        "zero_in": inputs[0].zero,
+        "zero_out": output.zero,
+        "out_wide": int(output.bits > act_bits),
+    }
+    if len(inputs) == 2:
+        values |= {"second_signed": int(inputs[1].signed), "zero_second": inputs[1].zero}
+    if isinstance(layer, IntegerMatmul):
+        values |= _requantiser(layer.requantiser) | {"bias_window": layer.bias_window}
+    elif isinstance(layer, IntegerAvgPool):
+        assert isinstance(spec, AvgPool)
+        values |= _requantiser(layer.requantiser)
+        values |= {
+            "shift": reciprocal_of(1).shift + layer.frac_change,
+            "count_pad": int(spec.count_include_pad),
+        }
+    elif isinstance(layer, IntegerEltwise):
+        aligns = zip(("align_first", "align_second"), layer.align, strict=False)
+        values |= _requantiser(layer.requantiser) | dict(aligns)
+    elif isinstance(spec, MaxPool):
+        values |= {"low": output.low, "high": output.high}
+    return values
 
 
 def _pixel_bytes(place: Placement) -> int:

@@ -30,9 +30,9 @@ from toolflow.emulator.integer_network import (
 )
 from toolflow.emulator.reference import accumulate, run_reference
 from toolflow.errors import UserError
-from toolflow.fixedpoint import LOGIT_BITS, Format, fraction_for, round_shift
+from toolflow.fixedpoint import LOGIT_BITS, Format, fraction_for, reciprocal_of, round_shift
 from toolflow.network.float_reference import float_tensors
-from toolflow.network.graph import Conv, Network
+from toolflow.network.graph import AvgPool, Conv, Dense, Flatten, Network
 from toolflow.network.importer import load_network
 from toolflow.quantisation.scheme import (
     Precision,
@@ -331,6 +331,40 @@ def test_an_accumulator_beyond_the_hardware_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr("toolflow.emulator.integer_network.MAX_ACCUMULATOR_BITS", 20)
     with pytest.raises(UserError, match="accumulator"):
         build((16, 16))
+
+
+def averaged_map(size: int) -> Network:
+    """A convolution, the average of its whole map, and logits of that."""
+    network = every_layer_kind()
+    logits = network.layers[-1]
+    assert isinstance(logits, Dense)
+    first = replace(network.layers[0], out_shape=(8, size, size))
+    whole = AvgPool(
+        name="whole", inputs=("a",), output="whole", out_shape=(8, 1, 1), kernel=(size, size),
+        stride=(1, 1), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    flat = Flatten(name="flat", inputs=("whole",), output="flat", out_shape=(8,))
+    logits = replace(logits, inputs=("flat",), weight=logits.weight[:, :8])
+    layers = (first, whole, flat, logits)
+    return replace(network, layers=layers, input_shape=(3, size, size))
+
+
+@pytest.mark.parametrize(("size", "act_bits", "needed"), [(14, 8, 32), (112, 16, 46), (255, 8, 40)])
+def test_the_vector_unit_has_room_for_the_largest_words(
+    size: int, act_bits: int, needed: int
+) -> None:
+    network = averaged_map(size)
+    scheme = plain_scheme(network, Precision(8, act_bits))
+    largest = size * size * ((1 << act_bits) - 1) * reciprocal_of(size * size).mantissa
+    assert 1 << (needed - 2) <= largest < 1 << (needed - 1)
+    assert compile_network(network, store(network, scheme)).vector_bits == needed
+
+
+def test_an_average_beyond_the_vector_unit_is_refused() -> None:
+    network = averaged_map(255)
+    stored = store(network, plain_scheme(network, Precision(8, 16)))
+    with pytest.raises(UserError, match="an average pooling or an addition needs 48 bits"):
+        compile_network(network, stored)
 
 
 def test_groups_tie_what_moves_without_arithmetic() -> None:

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from tests.random_networks import every_layer_kind, plain_scheme, small_network
-from toolflow.emulator.integer_network import MAX_SHIFT, IntegerMatmul, compile_network, store
-from toolflow.network.graph import Network
-from toolflow.quantisation.legality import legalised
+from toolflow.emulator.integer_network import (
+    MAX_ACCUMULATOR_BITS,
+    MAX_SHIFT,
+    IntegerMatmul,
+    compile_network,
+    store,
+)
+from toolflow.fixedpoint import reciprocal_of
+from toolflow.network.graph import Add, Conv, Network
+from toolflow.quantisation.legality import MAX_ALIGN, legalised
 from toolflow.quantisation.scheme import Precision, Scheme, format_groups
 
 
@@ -82,3 +89,41 @@ def test_channels_too_far_apart_are_refused() -> None:
     fine = replace(fmt, fracs=(fmt.frac, fmt.frac + MAX_SHIFT + 1, *fmt.fracs[2:]))
     with pytest.raises(ValueError, match="a: fraction lengths"):
         legalised(scheme.with_weight("a", fine), network, format_groups(network))
+
+
+def moved(network: Network, name: str, by: int) -> Scheme:
+    """A legal scheme but for one group of tensors, finer by some bits or coarser."""
+    scheme = plain_scheme(network, Precision(8, 8))
+    group = next(group for group in format_groups(network) if name in group.tensors)
+    return scheme.with_group(group, scheme.tensors[name].at(scheme.tensors[name].frac + by))
+
+
+def test_an_average_of_words_too_fine_for_its_shift_gets_coarser_ones() -> None:
+    network = every_layer_kind()
+    scheme = moved(network, "i", -40)
+    after = legalised(scheme, network, format_groups(network))
+    longest = reciprocal_of(9).shift
+    assert after.tensors["h"].frac - after.tensors["i"].frac + longest == MAX_SHIFT
+    compile_network(network, store(network, after))
+
+
+def test_an_addition_of_scales_too_far_apart_gets_closer_ones() -> None:
+    network = every_layer_kind()
+    scheme = moved(network, "d", -60)
+    after = legalised(scheme, network, format_groups(network))
+    fracs = [after.tensors[name].frac for name in ("b", "c")]
+    assert max(fracs) - min(fracs) == MAX_ALIGN
+    assert compile_network(network, store(network, after)).vector_bits <= MAX_ACCUMULATOR_BITS
+
+
+def test_a_sum_with_what_is_made_of_it_by_vanishing_weights_is_refused() -> None:
+    """The one term has to be coarser the coarser the other is, without end."""
+    first = every_layer_kind().layers[0]
+    assert isinstance(first, Conv)
+    conv = replace(first, weight=first.weight[:3], bias=first.bias[:3], out_shape=(3, 13, 11))
+    total = Add(name="sum", inputs=("image", "a"), output="sum", out_shape=(3, 13, 11))
+    network = replace(every_layer_kind(), layers=(conv, total), output="sum")
+    scheme = plain_scheme(network, Precision(8, 8))
+    scheme = scheme.with_weight("a", scheme.weights["a"].shifted(-60))
+    with pytest.raises(ValueError, match="no fraction lengths are legal"):
+        legalised(scheme, network, format_groups(network))

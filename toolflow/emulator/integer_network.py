@@ -44,6 +44,7 @@ from toolflow.quantisation.scheme import Scheme, WeightFormat
 
 MAX_SHIFT = 31
 MAX_ACCUMULATOR_BITS = 46
+"""What requantisation is built for at most, behind the MM unit and in the vector unit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +154,11 @@ class IntegerNetwork:
         """Signed width that no accumulator of this network can leave, whatever the image."""
         return 1 + max(layer.accumulator_limit for layer in self.matmuls).bit_length()
 
+    @property
+    def vector_bits(self) -> int:
+        """Signed width that no sum or product of the vector unit can leave, whatever the image."""
+        return 1 + max((vector_limit(layer) for layer in self.layers), default=0).bit_length()
+
 
 def store(network: Network, scheme: Scheme) -> StoredParameters:
     """Round all parameters to the nearest words of the (HPU's) scheme."""
@@ -235,6 +241,12 @@ def _compiled(
             f"{result.accumulator_bits} bits, more than the {MAX_ACCUMULATOR_BITS} that the MM "
             "unit has; use fewer bits for weights or activations"
         )
+    if result.vector_bits > MAX_ACCUMULATOR_BITS:
+        raise UserError(
+            f"{network.name}: at {scheme.precision} bits an average pooling or an addition needs "
+            f"{result.vector_bits} bits, more than the {MAX_ACCUMULATOR_BITS} that the vector unit "
+            "has; use fewer bits for the activations"
+        )
     return result
 
 
@@ -298,10 +310,14 @@ def compile_layer(layer: Layer, scheme: Scheme) -> IntegerLayer:
     if isinstance(layer, AvgPool):
         area = layer.kernel[0] * layer.kernel[1]
         divisors = {area} if layer.count_include_pad else set(range(1, area + 1))
+        reciprocals = {d: reciprocal_of(d) for d in sorted(divisors)}
+        frac_change = inputs[0].frac - out.frac
+        for divisor in (1, area):
+            _shift(reciprocal_of(divisor).shift + frac_change, layer.name)
         return IntegerAvgPool(
             layer=layer,
-            reciprocals=MappingProxyType({d: reciprocal_of(d) for d in sorted(divisors)}),
-            frac_change=inputs[0].frac - out.frac,
+            reciprocals=MappingProxyType(reciprocals),
+            frac_change=frac_change,
             requantiser=_requantiser(layer.activation, out, np.zeros(1, np.int64), layer.name),
             input_limit=inputs[0].operand_limit,
         )
@@ -316,6 +332,15 @@ def compile_layer(layer: Layer, scheme: Scheme) -> IntegerLayer:
             input_limits=tuple(fmt.operand_limit for fmt in inputs),
         )
     return IntegerLayer(layer)
+
+
+def vector_limit(layer: IntegerLayer) -> int:
+    """Bound the magnitude of what the vector unit requantises; a maximum is a word."""
+    if isinstance(layer, IntegerAvgPool):
+        return max(d * r.mantissa * layer.input_limit for d, r in layer.reciprocals.items())
+    if isinstance(layer, IntegerEltwise):
+        return sum(limit << by for limit, by in zip(layer.input_limits, layer.align, strict=True))
+    return 0
 
 
 def _compile_matmul(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from verif.common.memory_port import Memory
 from verif.common.packing import pack, unpack, wrap
 from verif.common.rtl_sources import RTL, closure
 from verif.common.scoreboard import Scoreboard
@@ -58,6 +59,22 @@ def test_packing_round_trip(bits: int, signed: bool) -> None:
     assert beats[0] == sum((int(word) & mask) << (bits * i) for i, word in enumerate(words[0]))
     with pytest.raises(ValueError, match="outside"):
         pack([[1 << bits]], bits)
+
+
+def test_memory_holds_clients_to_their_buffers() -> None:
+    memory = Memory(64)
+    memory.allow(range(16, 32))
+    memory.allow(range(32, 48), write=True)
+    memory.write(32, 0x04030201, 0b1010)
+    assert bytes(memory.data[32:36]) == bytes([0, 2, 0, 4])
+    assert memory.read(32, 4) == 0x04000200
+    assert (memory.reads, memory.writes) == (4, 2)
+    for address in (12, 28, 44):
+        with pytest.raises(AssertionError, match="outside every buffer"):
+            memory.read(address, 8)
+    for address, strobes in ((24, 1), (44, 0b10000)):
+        with pytest.raises(AssertionError, match="no buffer"):
+            memory.write(address, 0, strobes)
 
 
 def test_wrap() -> None:

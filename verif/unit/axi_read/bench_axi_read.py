@@ -262,6 +262,7 @@ async def errors(dut: Any) -> None:
     assert not dut.error_o.value
     dut.limit_i.value = 50
     bench.port.faults.silent = True
+    bench.clients.clients[0].command_stall = never
     bench.queue(bench.clients.clients[0], 0, 4)
     await bench.testbench.run(45)
     assert not dut.timeout_o.value

@@ -10,7 +10,7 @@ import cocotb
 
 from verif.common.axi_memory import DECERR, SLVERR, AxiWriteMemory
 from verif.common.memory_port import Memory
-from verif.common.streams import Stall, StreamDriver, Testbench, stall_patterns
+from verif.common.streams import Stall, StreamDriver, Testbench, never, stall_patterns
 
 MEMORY_BYTES = 1 << 16
 GUARD = 64
@@ -179,6 +179,7 @@ async def errors(dut: Any) -> None:
     assert not dut.error_o.value
     dut.limit_i.value = 50
     bench.port.faults.silent = True
+    bench.writer.stall = never
     bench.run(GUARD, 1)
     await bench.testbench.run(45)
     assert not dut.timeout_o.value

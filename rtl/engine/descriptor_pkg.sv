@@ -78,6 +78,11 @@ package descriptor_pkg;
     logic [31:0]         weight_low_offset;     // low plane
     logic [31:0]         records_offset;        // output channels' records
     logic [31:0]         tile_weights;          // weights of a whole column tile: T_C times depth
+    logic [31:0]         weight_blocks;         // blocks of the layer's weights in a plane
+    logic [15:0]         segments;              // parts of depth that a column tile's weights are read in
+    logic [15:0]         segment_chunks;        // chunks of a segment, but for the last one
+    logic [15:0]         segment_depth;         // depth of a segment, but for the last one
+    logic [15:0]         last_segment_depth;    // depth of the last segment, if there are several
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -143,6 +148,11 @@ package descriptor_pkg;
     fields.weight_low_offset   = words[863:832];
     fields.records_offset      = words[895:864];
     fields.tile_weights        = words[927:896];
+    fields.weight_blocks       = words[959:928];
+    fields.segments            = words[975:960];
+    fields.segment_chunks      = words[991:976];
+    fields.segment_depth       = words[1007:992];
+    fields.last_segment_depth  = words[1023:1008];
     return fields;
   endfunction
 

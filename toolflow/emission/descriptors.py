@@ -43,7 +43,7 @@ from enum import IntEnum
 import numpy as np
 
 from toolflow.emission.address_map import AddressMap, Placement
-from toolflow.emission.memory_images import ParameterImage, WeightImage
+from toolflow.emission.memory_images import BLOCK_WORDS, ParameterImage, WeightImage
 from toolflow.emission.steps import Schedule, Step
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
@@ -140,6 +140,11 @@ FIELDS = (
     Field("weight_low_offset", 26, 0, 32, "low plane"),
     Field("records_offset", 27, 0, 32, "output channels' records"),
     Field("tile_weights", 28, 0, 32, "weights of a whole column tile: T_C times depth"),
+    Field("weight_blocks", 29, 0, 32, "blocks of the layer's weights in a plane"),
+    Field("segments", 30, 0, 16, "parts of depth that a column tile's weights are read in"),
+    Field("segment_chunks", 30, 16, 16, "chunks of a segment, but for the last one"),
+    Field("segment_depth", 31, 0, 16, "depth of a segment, but for the last one"),
+    Field("last_segment_depth", 31, 16, 16, "depth of the last segment, if there are several"),
 )
 
 
@@ -166,10 +171,38 @@ _OPS: Mapping[type, Op] = {
 
 @dataclass(frozen=True)
 class EngineSizes:
-    """The parameters of an engine that its descriptors depend on: T_P and T_C."""
+    """The parameters of an engine that its descriptors depend on.
+
+    Attributes:
+        t_p, t_c: tile sizes, T_P and T_C.
+        weight_words: words of the weight reader's buffer.
+    """
 
     t_p: int
     t_c: int
+    weight_words: int = 1 << 24
+
+
+def segments(sizes: EngineSizes, depth: int) -> tuple[int, int]:
+    """Return how many segments a layer's depth is read in, and the depth of all but the last.
+
+    One where the buffer holds a column tile, whose first and last block it may share; else as deep
+    as lets the next segment be loaded while one is used, or as the buffer just holds.
+
+    Raises:
+        UserError: the buffer holds no chunk of a column tile.
+    """
+    if sizes.t_c * depth <= sizes.weight_words - 2 * BLOCK_WORDS:
+        return 1, depth
+    for held in (2, 1):
+        room = sizes.weight_words // (held * sizes.t_c) - 2 * BLOCK_WORDS
+        longest = room // sizes.t_p * sizes.t_p
+        if longest > 0:
+            return -(-depth // longest), longest
+    raise UserError(
+        f"a weight buffer of {sizes.weight_words} words does not hold a tile of {sizes.t_p} x "
+        f"{sizes.t_c} weights; make it larger or T_C smaller"
+    )
 
 
 def encode(values: Mapping[str, int], where: str = "descriptor") -> bytes:
@@ -305,6 +338,8 @@ class _Descriptors:
             "chunks": chunks,
             "last_chunk": product.depth - (chunks - 1) * sizes.t_p,
             "tile_weights": sizes.t_c * product.depth,
+            "weight_blocks": -(-spec.weight.size // BLOCK_WORDS),
+            **_segments(sizes, product.depth),
         }
         if isinstance(spec, Conv):
             kernel = (spec.weight.shape[2], spec.weight.shape[3])
@@ -344,6 +379,18 @@ def arithmetic_fields(
     elif isinstance(spec, MaxPool):
         values |= {"low": output.low, "high": output.high}
     return values
+
+
+def _segments(sizes: EngineSizes, depth: int) -> dict[str, int]:
+    count, each = segments(sizes, depth)
+    if count == 1:
+        return {"segments": 1}
+    return {
+        "segments": count,
+        "segment_chunks": each // sizes.t_p,
+        "segment_depth": each,
+        "last_segment_depth": depth - (count - 1) * each,
+    }
 
 
 def _pixel_bytes(place: Placement) -> int:

@@ -31,6 +31,11 @@ class Memory:
         if write:
             self._writable.append(region)
 
+    def forbid_all(self) -> None:
+        """Let nothing be read or written until it is allowed again."""
+        self._readable.clear()
+        self._writable.clear()
+
     def read(self, address: int, size: int) -> int:
         """Return a beat.
 

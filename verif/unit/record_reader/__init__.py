@@ -1,0 +1,1 @@
+"""Bench of ``record_reader``."""

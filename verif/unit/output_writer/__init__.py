@@ -1,0 +1,1 @@
+"""Bench of ``output_writer``."""

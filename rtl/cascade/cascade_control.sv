@@ -41,7 +41,7 @@ module cascade_control
 #(
     parameter  int unsigned DataBits   = 64,    // 64 or 128
     parameter  int unsigned MaxBatch   = 64,    // 1..128
-    parameter  int unsigned QueueDepth = 128,   // 1..
+    parameter  int unsigned QueueDepth = 128,   // 1..; distributed RAM, 56 bits an image
     parameter  int unsigned MaxClasses = 1000,  // 2..65536
     parameter  int unsigned MaxN       = 8,     // 5..64
     localparam int unsigned IndexBits  = cascade_pkg::index_bits(MaxBatch)

@@ -14,7 +14,7 @@
 // stop_i:  must stay high until idle_o, then reset. A record that is offered stays until it is taken;
 //          nothing else of what is under way is finished.
 // Cycles:  an image of C logits takes 2 C + 9, and as many more as its record waits, as long as logits
-//          come in time; between batches at least 6 and the latency of memory.
+//          come in time; from a batch to one that waits 3 more, and the latency of memory.
 
 `include "casc_assert.svh"
 

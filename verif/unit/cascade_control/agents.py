@@ -44,7 +44,7 @@ class ReadPort:
 
     Attributes:
         bad_beats: addresses of beats that come with an error.
-        outstanding: beats that were commanded and not taken.
+        beats: those that were commanded and not taken: address, first cycle.
     """
 
     def __init__(self, dut: Any, memory: Memory, rng: random.Random) -> None:
@@ -57,19 +57,15 @@ class ReadPort:
         self.delay: Delay = lambda: 1
         self.bad_beats: set[int] = set()
         self.commands: list[tuple[int, int]] = []
-        self._beats: deque[tuple[int, int]] = deque()  # address, first cycle
+        self.beats: deque[tuple[int, int]] = deque()  # address, first cycle
         self._offering = False
         self._ready = False
         self._cycle = 0
 
-    @property
-    def outstanding(self) -> int:
-        return len(self._beats)
-
     def reset(self) -> None:
         self._dut.cmd_ready_i.value = 0
         self._dut.data_valid_i.value = 0
-        self._beats.clear()
+        self.beats.clear()
         self._offering = self._ready = False
 
     def drive(self) -> None:
@@ -77,8 +73,8 @@ class ReadPort:
         self._dut.cmd_ready_i.value = int(self._ready)
         if self._offering:
             return
-        if self._beats and self._beats[0][1] <= self._cycle and not self.data_stall():
-            address = self._beats[0][0]
+        if self.beats and self.beats[0][1] <= self._cycle and not self.data_stall():
+            address = self.beats[0][0]
             word = int.from_bytes(self._memory.read(address, self._bytes), "little")
             self._dut.data_i.value = word
             self._dut.data_error_i.value = int(address in self.bad_beats)
@@ -92,7 +88,7 @@ class ReadPort:
     def sample(self, cycle: int) -> None:
         self._cycle = cycle + 1
         if self._offering and self._dut.data_ready_o.value:
-            self._beats.popleft()
+            self.beats.popleft()
             self._offering = False
         if self._ready and self._dut.cmd_valid_o.value:
             address, beats = int_of(self._dut.cmd_addr_o), int_of(self._dut.cmd_beats_o)
@@ -100,7 +96,7 @@ class ReadPort:
             assert beats > 0
             self.commands.append((address, beats))
             first = cycle + self.delay()
-            self._beats.extend((address + k * self._bytes, first) for k in range(beats))
+            self.beats.extend((address + k * self._bytes, first) for k in range(beats))
 
 
 class WritePort:

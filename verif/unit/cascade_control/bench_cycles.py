@@ -102,6 +102,32 @@ async def ceu_rate(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
+async def ceu_between_batches(dut: Any) -> None:
+    """From a batch to one that waits: 3 cycles more than from image to image, and the latency."""
+    bench = Bench(dut)
+    await bench.testbench.start()
+    beats = 512 // bench.sizes.data_bits
+    batch = min(bench.sizes.max_batch, bench.sizes.queue_depth // 2) or 1
+    for latency in (1, 7):
+        bench.calm_agents(lpu_time=1)
+        bench.reads.delay = lambda latency=latency: latency  # type: ignore[misc]
+        run = bench.random_run(
+            count=4 * batch,
+            forward="none",
+            classes=2,
+            lpu_batch=batch,
+            lpu_banks=2,
+            exclusive=False,
+        )
+        await bench.complete(run)
+        if bench.sizes.queue_depth >= 2 * batch:
+            period = 2 * 2 + CEU_PIPELINE + beats
+            steps = [period] * (batch - 1) + [period + 3 + latency]
+            cycles = bench.writes.record_cycles
+            assert [after - before for before, after in pairwise(cycles)] == (steps * 4)[:-1]
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
 async def counted_cycles(dut: Any) -> None:
     """The cycles of the run, and those in which each unit had a batch."""
     bench = Bench(dut)

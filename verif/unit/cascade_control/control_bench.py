@@ -107,7 +107,7 @@ class Bench:
         await self.testbench.run_until(lambda: len(self.host.done) > ended, limit)
         assert len(self.host.done) == ended + 1
         assert not self.host.busy
-        assert not self.reads.outstanding, "reads are outstanding after a run"
+        assert not self.reads.beats, "reads are outstanding after a run"
         assert not self.writes.outstanding, "a record is not in memory after a run"
         assert not self.writes.beat_of_record, "half a record"
         assert not any(self.engines.running), "an engine runs after a run"

@@ -39,7 +39,7 @@ def test_runs(sizes: tuple[int, int, int, int, int], seed: int) -> None:
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_cycles(sizes: tuple[int, int, int, int, int]) -> None:
-    assert simulate(TOP, parameters(*sizes), f"{PACKAGE}.bench_cycles", seed=1) == 4
+    assert simulate(TOP, parameters(*sizes), f"{PACKAGE}.bench_cycles", seed=1) == 5
 
 
 @pytest.mark.parametrize(("sizes", "seed"), CASES)
@@ -54,3 +54,18 @@ def test_errors(sizes: tuple[int, int, int, int, int], seed: int) -> None:
 def test_illegal_parameters_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(SimulationError, match="illegal parameter"):
         build(TOP, wrong)
+
+
+@pytest.mark.parametrize(
+    ("testcase", "assertion"),
+    [("end_of_no_run", "DoneOnlyOfARun"), ("data_of_no_command", "DataWasAskedFor")],
+)
+def test_misuse_is_noticed(testcase: str, assertion: str) -> None:
+    with pytest.raises(SimulationError, match=assertion):
+        simulate(
+            TOP,
+            parameters(*SIZES[0]),
+            f"{PACKAGE}.bench_misuse",
+            seed=1,
+            testcase=testcase,
+        )

@@ -63,7 +63,7 @@ for command in sys.argv[1:]:
     libyosys.run_pass(command, design)
 """
 
-_COMPLAINT = re.compile(r"warning|error", re.IGNORECASE)
+_COMPLAINT = re.compile(r"\b(warning|error)s?\b", re.IGNORECASE)
 _QUIET_YOSYS = re.compile(r"0 errors, 0 warnings")
 
 

@@ -168,6 +168,46 @@ def blocked_channels(seed: int = 0) -> Network:
     )
 
 
+def alex_like(seed: int = 0) -> Network:
+    """A small network of the large ones' layers: 11x11 stride 4, 5x5 in two groups, 3x3, 1x1."""
+    rng = np.random.default_rng(seed)
+    a = _conv(rng, "a", "image", (3, 35, 35), 12, (11, 11), (4, 4), (2, 1, 2, 1))
+    b = MaxPool(
+        name="b", inputs=("a",), output="b", out_shape=(12, 3, 3),
+        kernel=(3, 3), stride=(2, 2), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    c = _conv(rng, "c", "b", (12, 3, 3), 10, (5, 5), (1, 1), (2, 2, 2, 2), 2, LEAKY)
+    d = _conv(rng, "d", "c", (10, 3, 3), 21, (3, 3), (1, 1), (1, 1, 1, 1))
+    e = _conv(rng, "e", "d", (21, 3, 3), 8, (1, 1), activation=Activation())
+    f = _conv(rng, "f", "e", (8, 3, 3), 16, (3, 3), (2, 2), (1, 1, 1, 1))
+    g = MaxPool(
+        name="g", inputs=("f",), output="g", out_shape=(16, 1, 1),
+        kernel=(2, 2), stride=(2, 2), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    h = Flatten(name="h", inputs=("g",), output="h", out_shape=(16,))
+    i = Dense(
+        name="i", inputs=("h",), output="i", out_shape=(37,),
+        weight=_weights(rng, 37, 16), bias=rng.normal(0, 0.2, 37).astype(np.float32),
+        activation=RELU,
+    )  # fmt: skip
+    logits = Dense(
+        name="j", inputs=("i",), output="logits", out_shape=(11,),
+        weight=_weights(rng, 11, 37), bias=rng.normal(0, 0.2, 11).astype(np.float32),
+    )  # fmt: skip
+    layers: tuple[Layer, ...] = (a, b, c, d, e, f, g, h, i, logits)
+    return Network(
+        name="alex_like",
+        sha256="0" * 64,
+        input="image",
+        input_shape=(3, 35, 35),
+        output="logits",
+        layers=layers,
+        preprocessing=Preprocessing(),
+        softmax_removed=False,
+        classes=11,
+    )
+
+
 def small_network(seed: int) -> Network:
     """A random small network: two to five weight layers of any kind, ends in one of three ways."""
     rng = np.random.default_rng(seed)

@@ -50,7 +50,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 class TestPlan:
     def test_has_every_stable_name(self, folder: Path) -> None:
         record = json.loads((folder / "plan.json").read_text())
-        assert record["schema_version"] == 2
+        assert record["schema_version"] == 3
         assert record["network"].keys() >= {"name", "sha256", "macs"}
         assert record["network"]["macs"] == 153344
         assert (record["metric"], record["tolerance"]) == ("top1", 0.01)
@@ -92,8 +92,8 @@ class TestPlan:
     def test_writes_every_file(self, folder: Path) -> None:
         assert {path.name for path in folder.iterdir()} == {
             "plan.json", "model.onnx", "cascade_config_pkg.sv", "weights.bin", "channels.bin",
-            "descriptors_lpu.bin", "descriptors_hpu.bin", "exp_table.mem", "golden.npz",
-            "report.md", "accuracy.png", "throughput.png", "roofline.png",
+            "descriptors_lpu.bin", "descriptors_hpu.bin", "memory_map.json", "golden.npz",
+            "exp_table.mem", "report.md", "accuracy.png", "throughput.png", "roofline.png",
         }  # fmt: skip
         assert os.listdir(folder.parent) == ["plan"]
 
@@ -112,7 +112,13 @@ class TestPlan:
 
     def test_is_repeatable(self, folder: Path, tmp_path: Path) -> None:
         assert main(["plan", str(LENET), *QUICK, "-o", str(tmp_path / "again")]) == 0
-        for name in ("plan.json", "weights.bin", "descriptors_lpu.bin", "report.md"):
+        for name in (
+            "plan.json",
+            "weights.bin",
+            "descriptors_lpu.bin",
+            "memory_map.json",
+            "report.md",
+        ):
             assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
     def test_json_is_the_plan(

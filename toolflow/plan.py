@@ -15,7 +15,7 @@ from toolflow.errors import UserError
 from toolflow.fixedpoint import Format
 from toolflow.quantisation.scheme import Precision, Scheme, WeightFormat
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PLAN_FILE = "plan.json"
 MODEL_FILE = "model.onnx"
 
@@ -139,14 +139,17 @@ class LayerTimeRecord:
 class EngineRecord:
     """One unit's hardware and prediction.
 
-    ``engines`` equal engines share the unit's images. Tiles, cycles and layers are of one of them,
-    resources and ``images_per_s`` of all.
+    ``engines`` equal engines share the unit's images. Tiles, buffers, cycles and layers are of one
+    of them, resources and ``images_per_s`` of all. Column tiles of weights up to ``weight_depth``
+    deep stay on chip, and ``act_buffer_words`` input words.
     """
 
     engines: int
     t_r: int
     t_p: int
     t_c: int
+    weight_depth: int
+    act_buffer_words: int
     dsp_pes: int
     dsp: int
     lut: int

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.emission.shared_words import Planned, planned
-from toolflow.emission.descriptors import FIELDS, WORDS, Op, decode, descriptor_image, encode
+from toolflow.emission.descriptor_package import render_package
+from toolflow.emission.descriptors import FIELDS, WORDS, EngineSizes, Op, decode, decode_all, encode
 from toolflow.emission.directory import whole_directory, whole_files
 from toolflow.emission.memory_images import (
     ALIGNMENT,
@@ -24,6 +25,13 @@ from toolflow.emission.memory_images import (
     unpack_records,
     weight_image,
 )
+from toolflow.emission.memory_map import (
+    MEMORY_MAP_FILE,
+    MemoryMap,
+    read_memory_map,
+    unit_image,
+)
+from toolflow.emission.steps import schedule_of
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
 from toolflow.emulator.integer_network import (
     IntegerMatmul,
@@ -45,7 +53,7 @@ from toolflow.fixedpoint import (
     split_planes,
     window,
 )
-from toolflow.network.graph import Conv
+from toolflow.network.graph import Conv, WeightLayer
 from toolflow.plan import PLAN_FILE
 
 
@@ -71,6 +79,11 @@ def test_descriptors_survive_encoding(data: st.DataObject) -> None:
 def test_a_value_too_large_for_its_field_is_refused() -> None:
     with pytest.raises(UserError, match="kernel_height = 256"):
         encode({"kernel_height": 256})
+
+
+def test_rtl_package_is_generated() -> None:
+    package = Path(__file__).parents[2] / "rtl" / "engine" / "descriptor_pkg.sv"
+    assert package.read_text() == render_package()
 
 
 @pytest.mark.parametrize("bits", range(17))
@@ -203,9 +216,9 @@ def decoded(
 ) -> tuple[list[dict[str, int]], dict[str, ChannelRecords]]:
     """Return a unit's descriptors and its layers' records, found by the descriptors' offsets."""
     weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
-    data = descriptor_image(network, weights, channels)
-    size = 4 * WORDS
-    found = [decode(data[k : k + size]) for k in range(0, len(data), size)]
+    image = unit_image(network, EngineSizes(3, 4), 2, weights, channels)
+    found = decode_all(image.descriptors)
+    assert len(image.descriptors) == 4 * WORDS * len(image.map.steps)
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
     return found, {
         layer.layer.name: unpack_records(channels.data[d["records_offset"] :], d["out_channels"])
@@ -269,37 +282,72 @@ def test_descriptors_say_what_the_emulator_does() -> None:
     weights = weight_image(integer, made.stored)
     found, records = decoded(made, integer)
     assert [Op(d["op"]) for d in found] == [
-        Op.CONV, Op.CONV, Op.CONV, Op.ADD, Op.ACTIVATE, Op.CONCAT, Op.CONCAT, Op.CONV,
-        Op.MAX_POOL, Op.AVG_POOL, Op.CONCAT, Op.CONCAT, Op.CONCAT, Op.MAX_POOL, Op.FLATTEN,
-        Op.DENSE, Op.DENSE,
+        Op.ACTIVATE, Op.CONV, Op.CONV, Op.CONV, Op.ADD, Op.ACTIVATE, Op.CONV, Op.MAX_POOL,
+        Op.AVG_POOL, Op.MAX_POOL, Op.DENSE, Op.DENSE,
     ]  # fmt: skip
-    assert [d["channel_offset"] for d in found if d["op"] == Op.CONCAT] == [0, 8, 0, 12, 20]
+    cut = found[0]
+    assert (cut["shift"], cut["in_images"]) == (integer.input_window, 1)
+    assert (1 << cut["in_container"], 1 << cut["out_container"]) == (8, 4)
+    assert (cut["low"], cut["high"]) == (integer.input.low, integer.input.high)
+    assert not any(d["in_images"] for d in found[1:])
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
     for d, layer in zip(matmuls, integer.matmuls, strict=True):
-        name = layer.layer.name
-        assert d["weight_low_bits"] == layer.weight_window
+        spec = layer.layer
+        assert isinstance(spec, WeightLayer)
+        name, product = spec.name, spec.matmul
+        assert d["weight_low_bits"] == layer.weight_window == 8 - d["weight_high_bits"]
         np.testing.assert_array_equal(d["shift"] + records[name].step, layer.requantiser.shift)
         assert records[name].step.min() == 0 < records[name].step.max()
         assert (d["low"], d["high"]) == (layer.requantiser.low, layer.requantiser.high)
         assert d["weight_offset"] == weights.high_offsets[name]
         assert d["weight_low_offset"] == weights.low_offsets[name]
         assert d["leaky"] == (layer.requantiser.slope is not None)
-    names = list(made.network.shapes)
-    for d in found:
-        source, out = (integer.scheme.tensors[names[d[key]]] for key in ("input_first", "output"))
+        assert (d["groups"], d["rows"], d["depth"], d["columns"]) == (
+            product.groups, product.rows, product.depth, product.columns,
+        )  # fmt: skip
+        assert 3 * (d["chunks"] - 1) + d["last_chunk"] == product.depth
+        assert 4 * (d["column_tiles"] - 1) + d["last_columns"] == product.columns
+        assert 0 < d["last_chunk"] <= d["tile_depth"] == 3
+        assert 0 < d["last_columns"] <= d["tile_columns"] == 4
+        assert d["tile_weights"] == 4 * product.depth
+    steps = schedule_of(integer)
+    for d, step in zip(found, steps.steps, strict=True):
+        source, out = (steps.formats[name] for name in (step.inputs[0], step.output))
         assert (d["zero_in"], d["zero_out"]) == (source.zero, out.zero)
-        assert (d["in_wide"], d["out_wide"]) == (source.bits == 16, out.bits == 16)
-        second = integer.scheme.tensors[names[d["input_second"]]].zero
-        assert d["zero_second"] == (second if d["op"] == Op.ADD else 0)
+        assert d["out_wide"] == (out.bits == 16)
+        assert d["in_signed"] == source.signed
+        second = steps.formats[step.inputs[-1]]
+        assert d["zero_second"] == (second.zero if d["op"] == Op.ADD else 0)
+        assert d["second_signed"] == (second.signed if d["op"] == Op.ADD else 0)
     assert [d["out_wide"] for d in found] == [0] * (len(found) - 1) + [1]
-    assert all(found[3][key] for key in ("zero_in", "zero_second", "zero_out"))
-    strided = found[7]
+    assert all(found[4][key] for key in ("zero_in", "zero_second", "zero_out"))
+    strided = found[6]
     assert (strided["stride_height"], strided["stride_width"]) == (2, 1)
-    assert (strided["pad_top"], strided["pad_bottom"], strided["pad_left"]) == (2, 1, 0)
+    assert (strided["pad_top"], strided["pad_left"]) == (2, 0)
     assert [d["groups"] for d in matmuls] == [1, 8, 4, 1, 1, 1]
     others, _ = decoded(made, made.hpu)
     for field in ("weight_offset", "weight_low_offset", "weight_low_bits", "records_offset"):
-        assert [d[field] for d in others] == [d[field] for d in found], "both units read one image"
+        theirs = [d[field] for d in others if d["op"] in (Op.CONV, Op.DENSE)]
+        assert theirs == [d[field] for d in matmuls], "both units read one image"
+
+
+def test_memory_map_survives_its_file(tmp_path: Path) -> None:
+    made = planned(8, 4)
+    weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
+    found = MemoryMap(
+        *(unit_image(unit, EngineSizes(3, 4), 2, weights, channels).map
+          for unit in (made.lpu, made.hpu))
+    )  # fmt: skip
+    (tmp_path / MEMORY_MAP_FILE).write_text(found.to_json())
+    again = read_memory_map(tmp_path)
+    assert again == found
+    assert again.lpu.steps[0].name == again.lpu.steps[0].output == "image"
+    (tmp_path / MEMORY_MAP_FILE).write_text(found.to_json()[:-3])
+    with pytest.raises(UserError, match="is not a memory map"):
+        read_memory_map(tmp_path)
+    (tmp_path / MEMORY_MAP_FILE).unlink()
+    with pytest.raises(UserError, match=r"memory_map\.json: cannot be read"):
+        read_memory_map(tmp_path)
 
 
 class TestReadParameters:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from toolflow.confidence.decision import MAX_N
-from toolflow.emission.descriptors import FIELDS, WORDS
+from toolflow.emission.memory_map import UnitMap
 from toolflow.fixedpoint import storage_bits
 from toolflow.plan import EngineRecord, Plan, UnitRecord
 
@@ -29,8 +29,8 @@ class ConstantGroup:
     constants: tuple[Constant, ...]
 
 
-def render_package(plan: Plan, descriptors: int) -> str:
-    """Return the package's text; ``descriptors`` is the number in each unit's image."""
+def render_package(plan: Plan, lpu: UnitMap, hpu: UnitMap) -> str:
+    """Return the package's text."""
     environment = Environment(
         loader=PackageLoader("toolflow.emission"),
         undefined=StrictUndefined,
@@ -44,17 +44,15 @@ def render_package(plan: Plan, descriptors: int) -> str:
         device=_comment(plan.device.name),
         tolerance=plan.tolerance,
         metric=plan.metric,
-        descriptor_words=WORDS,
-        fields=[f"{f.name}: {f.word}[{f.low + f.width - 1}:{f.low}]" for f in FIELDS],
-        groups=_groups(plan, descriptors),
+        groups=_groups(plan, lpu, hpu),
     )
 
 
-def _groups(plan: Plan, descriptors: int) -> tuple[ConstantGroup, ...]:
+def _groups(plan: Plan, lpu: UnitMap, hpu: UnitMap) -> tuple[ConstantGroup, ...]:
     return (
-        ConstantGroup("Low-precision unit", _unit("LPU", plan.lpu, plan.design.lpu)),
+        ConstantGroup("Low-precision unit", _unit("LPU", plan.lpu, plan.design.lpu, lpu)),
         ConstantGroup("High-precision unit, whose parameters are stored",
-                      _unit("HPU", plan.hpu, plan.design.hpu)),
+                      _unit("HPU", plan.hpu, plan.design.hpu, hpu)),
         ConstantGroup(
             "Confidence evaluation unit: sizes, and the registers' reset values",
             (
@@ -71,14 +69,14 @@ def _groups(plan: Plan, descriptors: int) -> tuple[ConstantGroup, ...]:
             "Schedule",
             (
                 _natural("BATCH", plan.design.batch),
-                _natural("NUM_DESCRIPTORS", descriptors),
-                _natural("NUM_TENSORS", len(plan.tensors)),
             ),
         ),
     )  # fmt: skip
 
 
-def _unit(prefix: str, unit: UnitRecord, engine: EngineRecord) -> tuple[Constant, ...]:
+def _unit(
+    prefix: str, unit: UnitRecord, engine: EngineRecord, memory: UnitMap
+) -> tuple[Constant, ...]:
     values = {
         "ENGINES": engine.engines,
         "WEIGHT_BITS": unit.weight_bits,
@@ -89,6 +87,10 @@ def _unit(prefix: str, unit: UnitRecord, engine: EngineRecord) -> tuple[Constant
         "T_P": engine.t_p,
         "T_C": engine.t_c,
         "DSP_PES": engine.dsp_pes,
+        "WEIGHT_DEPTH": engine.weight_depth,
+        "ACT_BUFFER_WORDS": engine.act_buffer_words,
+        "NUM_DESCRIPTORS": len(memory.steps),
+        "WORKSPACE_BYTES": memory.workspace_bytes,
     }
     return tuple(_natural(f"{prefix}_{name}", value) for name, value in values.items())
 

@@ -1,14 +1,18 @@
-"""Layer descriptors: what an engine's sequencer reads of each layer, 64 bytes each.
+"""Layer descriptors: what an engine's sequencer reads of each step, 128 bytes each.
 
-A descriptor is sixteen little-endian 32-bit words. ``FIELDS`` is the format's one definition:
-name, word, lowest bit, width; the header comment of the generated package lists it. A
-concatenation has one descriptor an input, each with the channel its data starts at.
+A descriptor is 32 little-endian 32-bit words. ``FIELDS`` is the format's one definition;
+``rtl/engine/descriptor_pkg.sv`` is generated from it (``descriptor_package``). Whatever takes a
+division or a product is made here, for one engine's tile sizes: they stand in the descriptor, so
+that an engine of other sizes refuses it.
+
+Addresses are offsets: of activations in the workspace, or among the images with ``in_images``
+(``address_map``); of weights in ``weights.bin``, of records in ``channels.bin``. The host tells an
+engine where each of these begins.
 
 A layer's weights are two planes of ``weights.bin`` (``memory_images``): ``weight_offset`` is the
-first byte of the high one, whose digits have the stored wordlength less ``weight_low_bits``;
-``weight_low_offset`` that of the low one, whose digits have ``weight_low_bits``. Both units'
-descriptors have both, though the LPU reads the high plane only: its weights are the high digits,
-saturated. ``records_offset`` is the first of its channels' records in ``channels.bin``.
+first byte of the high one, whose digits have ``weight_high_bits``; ``weight_low_offset`` that of
+the low one. Both units' descriptors have both, though the LPU reads the high plane only: its
+weights are the high digits, saturated.
 
 ``low`` and ``high`` bound ``q``; a tensor's word is ``q + zero`` (``memory_images``). ``zero_in``,
 ``zero_second`` and ``zero_out`` are the zero points of the first and the second input and of the
@@ -19,8 +23,9 @@ output:
 * average pooling: sums ``q = word - zero_in`` over the window, padding is ``q = 0``; after the
   reciprocal and the clamp, ``zero_out`` is added.
 * addition: ``(word - zero_in) << align_first`` plus ``(word - zero_second) << align_second``,
-  shifted and clamped; then ``zero_out`` is added. Activation alone: the same with one input.
-* max pooling, concatenation and flattening move words: inputs and output share one format.
+  shifted and clamped; then ``zero_out`` is added. Activation, and the steps that cut or move words
+  (``steps``): the same with one input.
+* max pooling moves words: its input and output share one format.
 
 A ``wide`` tensor's words are ``LOGIT_BITS`` wide and signed at any precision: the logits and what
 becomes them by pooling alone.
@@ -28,19 +33,19 @@ becomes them by pooling alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
+from toolflow.emission.address_map import AddressMap, Placement
 from toolflow.emission.memory_images import ParameterImage, WeightImage
+from toolflow.emission.steps import Schedule, Step
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
-    IntegerLayer,
     IntegerMatmul,
-    IntegerNetwork,
     Requantiser,
 )
 from toolflow.emulator.reference import reciprocal_map
@@ -49,71 +54,89 @@ from toolflow.network.graph import (
     Activate,
     Add,
     AvgPool,
-    Concat,
     Conv,
     Dense,
-    Flatten,
     MaxPool,
     Pool,
-    Shape,
 )
 
-WORDS = 16
+WORDS = 32
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field's place in the descriptor."""
+    """A field's place in the descriptor, and what it says."""
 
     name: str
     word: int
     low: int
     width: int
+    text: str
     signed: bool = False
 
 
 FIELDS = (
-    Field("op", 0, 0, 8),
-    Field("in_signed", 0, 8, 1),
-    Field("leaky", 0, 9, 1),
-    Field("count_pad", 0, 10, 1),
-    Field("in_wide", 0, 11, 1),
-    Field("out_wide", 0, 12, 1),
-    Field("groups", 0, 16, 16),
-    Field("in_channels", 1, 0, 16),
-    Field("in_height", 1, 16, 16),
-    Field("in_width", 2, 0, 16),
-    Field("out_channels", 2, 16, 16),
-    Field("out_height", 3, 0, 16),
-    Field("out_width", 3, 16, 16),
-    Field("kernel_height", 4, 0, 8),
-    Field("kernel_width", 4, 8, 8),
-    Field("stride_height", 4, 16, 8),
-    Field("stride_width", 4, 24, 8),
-    Field("pad_top", 5, 0, 8),
-    Field("pad_left", 5, 8, 8),
-    Field("pad_bottom", 5, 16, 8),
-    Field("pad_right", 5, 24, 8),
-    Field("weight_offset", 6, 0, 32),
-    Field("records_offset", 7, 0, 32),
-    Field("weight_low_bits", 8, 0, 5),
-    Field("bias_window", 8, 8, 5),
-    Field("shift", 8, 16, 8),
-    Field("slope_shift", 8, 24, 8),
-    Field("low", 9, 0, 17, signed=True),
-    Field("align_first", 9, 17, 5),
-    Field("align_second", 9, 22, 5),
-    Field("high", 10, 0, 17, signed=True),
-    Field("slope_mantissa", 10, 17, 8),
-    Field("zero_in", 11, 0, 16),
-    Field("zero_second", 11, 16, 16),
-    Field("input_first", 12, 0, 16),
-    Field("input_second", 12, 16, 16),
-    Field("output", 13, 0, 16),
-    Field("channel_offset", 13, 16, 16),
-    Field("reciprocal_mantissa", 14, 0, 16),
-    Field("zero_out", 14, 16, 16),
-    Field("weight_low_offset", 15, 0, 32),
+    Field("op", 0, 0, 8, "kind of layer"),
+    Field("tile_depth", 0, 8, 8, "T_P of the engine that this is made for"),
+    Field("tile_columns", 0, 16, 8, "its T_C"),
+    Field("in_signed", 0, 24, 1, "first input's words are two's complement"),
+    Field("second_signed", 0, 25, 1, "second input's words are"),
+    Field("leaky", 0, 26, 1, "activation function has a slope below zero"),
+    Field("count_pad", 0, 27, 1, "average pooling divides by padded pixels too"),
+    Field("out_wide", 0, 28, 1, "output's words are LOGIT_BITS wide"),
+    Field("in_images", 0, 29, 1, "first input is the stored images"),
+    Field("in_container", 1, 0, 3, "log2 of the bits that the first input's words take"),
+    Field("second_container", 1, 3, 3, "second input's"),
+    Field("out_container", 1, 6, 3, "output's"),
+    Field("weight_high_bits", 1, 9, 5, "width of the high plane's digits"),
+    Field("weight_low_bits", 1, 14, 5, "width of the low plane's digits"),
+    Field("bias_window", 1, 19, 5, "bits that the stored bias is cut by"),
+    Field("shift", 1, 24, 8, "right shift; a channel's is longer by its record's step"),
+    Field("in_channels", 2, 0, 16, "words of a pixel of the first input"),
+    Field("out_channels", 2, 16, 16, "words of a pixel of the output"),
+    Field("in_height", 3, 0, 16, "lines of the first input"),
+    Field("in_width", 3, 16, 16, "pixels of its lines"),
+    Field("out_height", 4, 0, 16, "lines of the output"),
+    Field("out_width", 4, 16, 16, "pixels of its lines"),
+    Field("kernel_height", 5, 0, 8, "lines of the window"),
+    Field("kernel_width", 5, 8, 8, "pixels of its lines"),
+    Field("stride_height", 5, 16, 8, "lines from a window to the next below"),
+    Field("stride_width", 5, 24, 8, "pixels from a window to the next"),
+    Field("pad_top", 6, 0, 8, "lines of padding above the first input"),
+    Field("pad_left", 6, 8, 8, "pixels of padding before each line"),
+    Field("slope_mantissa", 6, 16, 8, "slope below zero"),
+    Field("slope_shift", 6, 24, 8, "right shift of what is multiplied by it"),
+    Field("groups", 7, 0, 16, "products of a convolution, each of its own channels"),
+    Field("group_channels", 7, 16, 16, "input channels of each"),
+    Field("columns", 8, 0, 16, "output channels of each"),
+    Field("column_tiles", 8, 16, 16, "columns over T_C, rounded up"),
+    Field("chunks", 9, 0, 24, "depth over T_P, rounded up"),
+    Field("last_columns", 9, 24, 8, "columns of the last column tile"),
+    Field("depth", 10, 0, 24, "weights of an output channel"),
+    Field("last_chunk", 10, 24, 8, "depth of the last chunk"),
+    Field("rows", 11, 0, 32, "output pixels of an image"),
+    Field("low", 12, 0, 17, "least q of the output", signed=True),
+    Field("align_first", 12, 17, 5, "left shift of the first input"),
+    Field("align_second", 12, 22, 5, "left shift of the second input"),
+    Field("high", 13, 0, 17, "largest q of the output", signed=True),
+    Field("zero_in", 14, 0, 16, "first input's zero point"),
+    Field("zero_second", 14, 16, 16, "second input's zero point"),
+    Field("zero_out", 15, 0, 16, "output's zero point"),
+    Field("reciprocal_mantissa", 15, 16, 16, "average pooling: of the number of pixels"),
+    Field("in_base", 16, 0, 32, "first input"),
+    Field("in_stride", 17, 0, 32, "bytes from an image to the next"),
+    Field("second_base", 18, 0, 32, "second input"),
+    Field("second_stride", 19, 0, 32, "bytes from an image to the next"),
+    Field("out_base", 20, 0, 32, "output"),
+    Field("out_stride", 21, 0, 32, "bytes from an image to the next"),
+    Field("in_pixel_bytes", 22, 0, 16, "bytes from a pixel to the next, first input"),
+    Field("second_pixel_bytes", 22, 16, 16, "second input"),
+    Field("out_pixel_bytes", 23, 0, 16, "output"),
+    Field("in_line_bytes", 24, 0, 32, "bytes from a line to the next, first input"),
+    Field("weight_offset", 25, 0, 32, "high plane"),
+    Field("weight_low_offset", 26, 0, 32, "low plane"),
+    Field("records_offset", 27, 0, 32, "output channels' records"),
+    Field("tile_weights", 28, 0, 32, "weights of a whole column tile: T_C times depth"),
 )
 
 
@@ -126,8 +149,6 @@ class Op(IntEnum):
     AVG_POOL = 4
     ADD = 5
     ACTIVATE = 6
-    CONCAT = 7
-    FLATTEN = 8
 
 
 _OPS: Mapping[type, Op] = {
@@ -137,13 +158,19 @@ _OPS: Mapping[type, Op] = {
     AvgPool: Op.AVG_POOL,
     Add: Op.ADD,
     Activate: Op.ACTIVATE,
-    Concat: Op.CONCAT,
-    Flatten: Op.FLATTEN,
 }
 
 
+@dataclass(frozen=True)
+class EngineSizes:
+    """The parameters of an engine that its descriptors depend on: T_P and T_C."""
+
+    t_p: int
+    t_c: int
+
+
 def encode(values: Mapping[str, int], where: str = "descriptor") -> bytes:
-    """Return a descriptor's 64 bytes.
+    """Return a descriptor's bytes; fields left out are 0.
 
     Raises:
         UserError: a value does not fit its field.
@@ -174,51 +201,59 @@ def decode(data: bytes) -> dict[str, int]:
     return values
 
 
+def decode_all(data: bytes) -> list[dict[str, int]]:
+    """Return the fields of every descriptor of an image."""
+    size = 4 * WORDS
+    return [decode(data[start : start + size]) for start in range(0, len(data), size)]
+
+
 def descriptor_image(
-    network: IntegerNetwork, weights: WeightImage, channels: ParameterImage
-) -> bytes:
-    """Return ``descriptors_<unit>.bin``: all layers in execution order."""
-    ids = {name: index for index, name in enumerate(network.network.shapes)}
-    return b"".join(
-        encode(values, f"layer {layer.layer.name}")
-        for layer in network.layers
-        for values in _descriptors(network, layer, ids, weights, channels)
-    )
-
-
-def _descriptors(
-    network: IntegerNetwork,
-    layer: IntegerLayer,
-    ids: Mapping[str, int],
+    schedule: Schedule,
+    addresses: AddressMap,
+    sizes: EngineSizes,
+    act_bits: int,
     weights: WeightImage,
     channels: ParameterImage,
-) -> Iterable[dict[str, int]]:
-    spec, shapes = layer.layer, network.network.shapes
-    formats = network.scheme.tensors
-    source_format, out_format = formats[spec.inputs[0]], formats[spec.output]
-    act_bits = network.scheme.precision.act_bits
-    common = {
-        "op": int(_OPS[type(spec)]),
-        "in_signed": int(source_format.signed),
-        "in_wide": int(source_format.bits > act_bits),
-        "out_wide": int(out_format.bits > act_bits),
-        "zero_in": source_format.zero,
-        "zero_out": out_format.zero,
-        "groups": 1,
-        "output": ids[spec.output],
-        **_shape("out", spec.out_shape),
-    }
-    channel = 0
-    sources = spec.inputs if isinstance(spec, Concat) else spec.inputs[:1]
-    for source in sources:
-        values = {**common, **_shape("in", shapes[source]), "input_first": ids[source]}
-        if isinstance(spec, Concat):
-            values["channel_offset"] = channel
-            channel += shapes[source][0]
-        elif isinstance(spec, Pool):
+) -> bytes:
+    """Return ``descriptors_<unit>.bin``: a unit's steps in their order.
+
+    ``act_bits`` is the wordlength of its activations.
+    """
+    writer = _Descriptors(schedule, addresses, sizes, act_bits, weights, channels)
+    return b"".join(encode(writer.of(step), f"layer {step.name}") for step in schedule.steps)
+
+
+@dataclass(frozen=True, eq=False)
+class _Descriptors:
+    """Makes the fields of a unit's steps."""
+
+    schedule: Schedule
+    addresses: AddressMap
+    sizes: EngineSizes
+    act_bits: int
+    weights: WeightImage
+    channels: ParameterImage
+
+    def of(self, step: Step) -> dict[str, int]:
+        """Return a step's fields."""
+        layer, spec = step.layer, step.layer.layer
+        values = {
+            "op": int(_OPS[type(spec)]),
+            "tile_depth": self.sizes.t_p,
+            "tile_columns": self.sizes.t_c,
+            "groups": 1,
+            "kernel_height": 1,
+            "kernel_width": 1,
+            "stride_height": 1,
+            "stride_width": 1,
+            **self._tensor("in", step.inputs[0]),
+            **self._tensor("out", step.output),
+        }
+        values["rows"] = values["out_height"] * values["out_width"]
+        if isinstance(spec, Pool):
             values |= _geometry(spec.kernel, spec.stride, spec.pads)
         if isinstance(layer, IntegerMatmul):
-            values |= _matmul(layer, weights, channels)
+            values |= _requantiser(layer.requantiser) | self._product(layer)
         elif isinstance(layer, IntegerAvgPool):
             mantissa, shift = reciprocal_map(layer)
             values |= _requantiser(layer.requantiser)
@@ -229,34 +264,82 @@ def _descriptors(
             }
         elif isinstance(layer, IntegerEltwise):
             values |= _requantiser(layer.requantiser) | {"align_first": layer.align[0]}
-            if len(spec.inputs) == 2:
-                values |= {
-                    "input_second": ids[spec.inputs[1]],
-                    "align_second": layer.align[1],
-                    "zero_second": formats[spec.inputs[1]].zero,
-                }
-        yield values
+            if len(step.inputs) == 2:
+                values |= self._tensor("second", step.inputs[1])
+                values["align_second"] = layer.align[1]
+        return values
+
+    def _tensor(self, prefix: str, name: str) -> dict[str, int]:
+        """Return a tensor's address, layout and format; its sizes too, but for a second input."""
+        place, fmt = self.addresses.placements[name], self.schedule.formats[name]
+        values = {
+            f"{prefix}_container": place.container.bit_length() - 1,
+            f"{prefix}_base": place.base,
+            f"{prefix}_stride": place.image_stride,
+            f"{prefix}_pixel_bytes": _pixel_bytes(place),
+            f"zero_{prefix}": fmt.zero,
+        }
+        if prefix != "out":
+            values[f"{prefix}_signed"] = int(fmt.signed)
+        else:
+            values["out_wide"] = int(fmt.bits > self.act_bits)
+        if prefix != "second":
+            values |= {
+                f"{prefix}_channels": place.channels,
+                f"{prefix}_height": place.height,
+                f"{prefix}_width": place.width,
+            }
+        if prefix == "in":
+            values |= {
+                "in_images": int(place.in_images),
+                "in_line_bytes": place.width * _pixel_bytes(place),
+            }
+        return values
+
+    def _product(self, layer: IntegerMatmul) -> dict[str, int]:
+        """Return what a convolution or a dense layer has besides."""
+        spec, sizes = layer.layer, self.sizes
+        assert isinstance(spec, Conv | Dense)
+        product = spec.matmul
+        tiles, chunks = -(-product.columns // sizes.t_c), -(-product.depth // sizes.t_p)
+        values = {
+            "weight_offset": self.weights.high_offsets[spec.name],
+            "weight_low_offset": self.weights.low_offsets[spec.name],
+            "weight_high_bits": self.weights.high_bits[spec.name],
+            "weight_low_bits": self.weights.low_bits[spec.name],
+            "records_offset": self.channels.offsets[spec.name],
+            "bias_window": layer.bias_window,
+            "groups": product.groups,
+            "group_channels": spec.weight.shape[1],
+            "columns": product.columns,
+            "column_tiles": tiles,
+            "last_columns": product.columns - (tiles - 1) * sizes.t_c,
+            "depth": product.depth,
+            "chunks": chunks,
+            "last_chunk": product.depth - (chunks - 1) * sizes.t_p,
+            "tile_weights": sizes.t_c * product.depth,
+        }
+        if isinstance(spec, Conv):
+            kernel = (spec.weight.shape[2], spec.weight.shape[3])
+            values |= _geometry(kernel, spec.stride, spec.pads)
+        return values
 
 
-def _shape(prefix: str, shape: Shape) -> dict[str, int]:
-    channels, height, width = (shape[0], 1, 1) if len(shape) == 1 else shape
-    return {
-        f"{prefix}_channels": channels,
-        f"{prefix}_height": height,
-        f"{prefix}_width": width,
-    }
+def _pixel_bytes(place: Placement) -> int:
+    """Return the bytes from a pixel to the next; none where there is no next one."""
+    return place.pixel_bytes if place.height * place.width > 1 else 0
 
 
 def _geometry(
     kernel: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]
 ) -> dict[str, int]:
-    sides = zip(("top", "left", "bottom", "right"), pads, strict=True)
     return {
         "kernel_height": kernel[0],
         "kernel_width": kernel[1],
         "stride_height": stride[0],
         "stride_width": stride[1],
-        **{f"pad_{side}": pad for side, pad in sides},
+        "pad_top": pads[0],
+        "pad_left": pads[1],
     }
 
 
@@ -272,19 +355,4 @@ def _requantiser(requantiser: Requantiser) -> dict[str, int]:
             "slope_mantissa": requantiser.slope.mantissa,
             "slope_shift": requantiser.slope.shift,
         }
-    return values
-
-
-def _matmul(layer: IntegerMatmul, weights: WeightImage, channels: ParameterImage) -> dict[str, int]:
-    spec = layer.layer
-    values = _requantiser(layer.requantiser) | {
-        "weight_offset": weights.high_offsets[spec.name],
-        "weight_low_offset": weights.low_offsets[spec.name],
-        "weight_low_bits": weights.low_bits[spec.name],
-        "records_offset": channels.offsets[spec.name],
-        "bias_window": layer.bias_window,
-    }
-    if isinstance(spec, Conv):
-        kernel = (spec.weight.shape[2], spec.weight.shape[3])
-        values |= _geometry(kernel, spec.stride, spec.pads) | {"groups": spec.groups}
     return values

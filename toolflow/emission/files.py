@@ -12,14 +12,15 @@ import numpy as np
 from toolflow.confidence.decision import decide
 from toolflow.confidence.exp_table import EXP_BITS, exp_table
 from toolflow.emission.config_package import render_package
-from toolflow.emission.descriptors import WORDS, descriptor_image
+from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.directory import whole_directory
 from toolflow.emission.memory_images import channel_image, weight_image
+from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, UnitImage, unit_image
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
 from toolflow.emulator.reference import run_reference
 from toolflow.fixedpoint import IntArray
-from toolflow.plan import MODEL_FILE, PLAN_FILE, Plan
+from toolflow.plan import MODEL_FILE, PLAN_FILE, EngineRecord, Plan
 from toolflow.report.report import write_report
 
 GOLDEN_FILE = "golden.npz"
@@ -50,20 +51,23 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
     """
     weights = weight_image(accelerator.lpu, accelerator.stored)
     channels = channel_image(accelerator.lpu, accelerator.stored)
-    descriptors = {
-        "lpu": descriptor_image(accelerator.lpu, weights, channels),
-        "hpu": descriptor_image(accelerator.hpu, weights, channels),
-    }
-    count = len(descriptors["lpu"]) // (4 * WORDS)
+
+    def image(network: IntegerNetwork, engine: EngineRecord) -> UnitImage:
+        sizes = EngineSizes(engine.t_p, engine.t_c)
+        return unit_image(network, sizes, plan.design.batch, weights, channels)
+
+    lpu = image(accelerator.lpu, plan.design.lpu)
+    hpu = image(accelerator.hpu, plan.design.hpu)
     with whole_directory(target) as folder:
         (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
         shutil.copyfile(accelerator.model_path, folder / MODEL_FILE)
-        package = render_package(plan, count)
+        package = render_package(plan, lpu.map, hpu.map)
         (folder / "cascade_config_pkg.sv").write_text(package, encoding="utf-8")
         (folder / WEIGHTS_FILE).write_bytes(weights.data)
         (folder / CHANNELS_FILE).write_bytes(channels.data)
-        for unit, data in descriptors.items():
-            (folder / f"descriptors_{unit}.bin").write_bytes(data)
+        (folder / "descriptors_lpu.bin").write_bytes(lpu.descriptors)
+        (folder / "descriptors_hpu.bin").write_bytes(hpu.descriptors)
+        (folder / MEMORY_MAP_FILE).write_text(MemoryMap(lpu.map, hpu.map).to_json())
         (folder / "exp_table.mem").write_text(_memory_text(exp_table(), EXP_BITS))
         (folder / GOLDEN_FILE).write_bytes(golden_vectors(plan, accelerator))
         write_report(plan, folder)

@@ -1,11 +1,9 @@
 """The images that the accelerator finds in memory, byte for byte.
 
-Everything is little-endian. Feature maps and weights are channel-last: a convolution's depth runs
-over kernel row, kernel column, input channel, the channel fastest; a dense layer behind a flattened
-map has its inputs in the same (height, width, channel) order. Activations lie in the next power of
-two of their wordlength (``fixedpoint.storage_bits``), the first word in the lowest bits. A word is
-``q + zero``: unsigned where the tensor's format has a zero point, two's complement or plain
-unsigned ``q`` elsewhere, where ``zero`` is 0.
+Everything is little-endian. Feature maps and weights are channel-last (``memory_order``);
+``address_map`` says where activations lie and how. A word of activations is ``q + zero``: unsigned
+where the tensor's format has a zero point, two's complement or plain unsigned ``q`` elsewhere,
+where ``zero`` is 0.
 
 There is one copy of all parameters, the HPU's: the LPU's are cut from it by the windows in its
 descriptors. What it has of its own is a small correction of each bias.
@@ -45,10 +43,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from toolflow.emission.memory_order import channel_last_weights
 from toolflow.emulator.integer_network import IntegerMatmul, IntegerNetwork, StoredParameters
 from toolflow.errors import UserError
 from toolflow.fixedpoint import BIAS_BITS, CORRECTION_BITS, Format, IntArray, split_planes, window
-from toolflow.network.graph import Conv, Dense, Flatten, Network, WeightLayer
 
 ALIGNMENT = 64
 
@@ -80,11 +78,12 @@ class ParameterImage:
 
 @dataclass(frozen=True, eq=False)
 class WeightImage:
-    """``weights.bin``, and per layer the first bytes of its planes and its low digits' width."""
+    """``weights.bin``, and per layer the first bytes of its planes and their digits' widths."""
 
     data: bytes
     high_offsets: Mapping[str, int]
     low_offsets: Mapping[str, int]
+    high_bits: Mapping[str, int]
     low_bits: Mapping[str, int]
 
 
@@ -94,13 +93,14 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
     Raises:
         ValueError: a word is too large to be split; ``WeightSharing`` makes words that are not.
     """
-    high, low = {}, {}
+    high, low, high_bits = {}, {}, {}
     low_bits = {layer.layer.name: layer.weight_window for layer in lpu.matmuls}
     for layer in lpu.network.weight_layers:
         parameters, bits = stored.layers[layer.name], low_bits[layer.name]
         words = channel_last_weights(lpu.network, layer, parameters.weight).reshape(-1)
         high_digits, low_digits = split_planes(words, bits)
-        high[layer.name] = pack_plane(high_digits, parameters.weight_format.bits - bits)
+        high_bits[layer.name] = parameters.weight_format.bits - bits
+        high[layer.name] = pack_plane(high_digits, high_bits[layer.name])
         low[layer.name] = pack_plane(low_digits, bits)
     high_image, low_image = _layers_image(high), _layers_image(low)
     start = len(high_image.data)
@@ -110,6 +110,7 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
         low_offsets=MappingProxyType(
             {name: start + offset for name, offset in low_image.offsets.items()}
         ),
+        high_bits=MappingProxyType(high_bits),
         low_bits=MappingProxyType(low_bits),
     )
 
@@ -182,42 +183,6 @@ def unpack_records(data: bytes, count: int) -> ChannelRecords:
         correction=((words[:, 1] & (2 * sign - 1)) ^ sign) - sign,
         step=words[:, 1] >> CORRECTION_BITS,
     )
-
-
-def channel_last_weights(network: Network, layer: WeightLayer, weight: IntArray) -> IntArray:
-    """Return a layer's weights as (output channel, depth), depth in the hardware's order."""
-    if isinstance(layer, Conv):
-        return weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], -1)
-    shape = flattened_shape(network, layer)
-    if shape is None:
-        return weight
-    return weight.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(weight.shape[0], -1)
-
-
-def emulator_weights(network: Network, layer: WeightLayer, words: IntArray) -> IntArray:
-    """Return weights in the emulator's order; undoes ``channel_last_weights``."""
-    outputs = layer.weight.shape[0]
-    if isinstance(layer, Conv):
-        _, channels, height, width = layer.weight.shape
-        return words.reshape(outputs, height, width, channels).transpose(0, 3, 1, 2)
-    shape = flattened_shape(network, layer)
-    if shape is None:
-        return words.reshape(layer.weight.shape)
-    channels, height, width = shape
-    channel_first = words.reshape(outputs, height, width, channels).transpose(0, 3, 1, 2)
-    return channel_first.reshape(layer.weight.shape)
-
-
-def flattened_shape(network: Network, layer: WeightLayer) -> tuple[int, int, int] | None:
-    """Return the (C, H, W) that a dense layer's input was flattened from, if it was."""
-    if not isinstance(layer, Dense):
-        return None
-    makers = {maker.output: maker for maker in network.layers}
-    maker = makers.get(layer.inputs[0])
-    if not isinstance(maker, Flatten):
-        return None
-    shape = network.shapes[maker.inputs[0]]
-    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
 
 
 def pack_plane(digits: IntArray, bits: int) -> bytes:

@@ -15,11 +15,11 @@ from toolflow.emission.memory_images import (
     ALIGNMENT,
     RECORD_BYTES,
     channel_sums,
-    emulator_weights,
     plane_bytes,
     unpack_plane,
     unpack_records,
 )
+from toolflow.emission.memory_order import emulator_weights
 from toolflow.emulator.integer_network import (
     StoredLayer,
     StoredParameters,

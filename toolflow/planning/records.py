@@ -215,6 +215,8 @@ def _engine(engine: Engine) -> EngineRecord:
         t_r=config.t_r,
         t_p=config.t_p,
         t_c=config.t_c,
+        weight_depth=config.weight_depth,
+        act_buffer_words=config.act_buffer_words,
         dsp_pes=config.dsp_pes,
         dsp=round(resources.dsp),
         lut=round(resources.lut),

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from toolflow.emission.descriptors import WORDS, Op, decode
+from toolflow.emission.descriptors import Op, decode_all
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_images import BLOCK_WORDS, RECORD_BYTES
+from toolflow.emission.memory_map import UnitMap, read_memory_map
+from toolflow.emission.memory_order import memory_order
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
-from toolflow.plan import Plan, read_plan
+from toolflow.network.importer import load_network
+from toolflow.plan import MODEL_FILE
 
 IntArray = NDArray[np.int64]
 
@@ -61,48 +64,41 @@ class LayerJob:
     outputs: IntArray
 
 
-def descriptors_of(folder: Path, unit: str) -> list[dict[str, int]]:
-    """Return all of a unit's descriptors."""
-    data = (folder / f"descriptors_{unit}.bin").read_bytes()
-    size = 4 * WORDS
-    return [decode(data[k : k + size]) for k in range(0, len(data), size)]
-
-
 def jobs_of(folder: Path, unit: str, layers: Sequence[str], image: int = 0) -> Iterator[LayerJob]:
     """Yield the named layers' groups for one golden image.
 
     Raises:
         KeyError: a layer is not in the plan.
     """
-    plan = read_plan(folder)
+    network = load_network(folder / MODEL_FILE)
     golden = np.load(folder / GOLDEN_FILE)
-    tensors = {
-        index: golden[f"{unit}/tensor/{tensor.name}"][image].astype(np.int64)
-        for index, tensor in enumerate(plan.tensors)
-    }
-    descriptors = descriptors_of(folder, unit)
-    names = [layer.name for layer in plan.layers]
-    assert len(names) == len(descriptors), "a layer with several descriptors: match by tensor"
-    by_name = dict(zip(names, descriptors, strict=True))
+    descriptors = decode_all((folder / f"descriptors_{unit}.bin").read_bytes())
+    memory: UnitMap = getattr(read_memory_map(folder), unit)
+    steps = {step.name: place for place, step in enumerate(memory.steps)}
     for name in layers:
-        yield from _jobs(folder, plan, name, by_name[name], tensors)
+        step = memory.steps[steps[name]]
+        x, y = (
+            golden[f"{unit}/tensor/{tensor}"][image].astype(np.int64)
+            for tensor in (step.inputs[0], step.output)
+        )
+        if x.ndim == 1:
+            x = x[memory_order(network, step.inputs[0])]
+        yield from _jobs(folder, name, descriptors[steps[name]], x, y)
 
 
 def _jobs(
-    folder: Path, plan: Plan, name: str, d: dict[str, int], tensors: dict[int, IntArray]
+    folder: Path, name: str, d: dict[str, int], x: IntArray, y: IntArray
 ) -> Iterator[LayerJob]:
-    x, y = tensors[d["input_first"]] + d["zero_in"], tensors[d["output"]] + d["zero_out"]
-    groups, out_channels = d["groups"], d["out_channels"]
+    """Yield a layer's groups; ``x`` and ``y`` are an image's input and output, memory's order."""
+    x = x + d["zero_in"]
+    y = y + d["zero_out"]
+    groups, width, depth = d["groups"], d["columns"], d["depth"]
     if d["op"] == Op.CONV:
-        depth = d["kernel_height"] * d["kernel_width"] * d["in_channels"] // groups
         columns = _im2col(x, d)
-        results = y.transpose(1, 2, 0).reshape(-1, out_channels)
+        results = y.transpose(1, 2, 0).reshape(-1, groups * width)
     else:
-        depth = x.size
-        columns = [_channel_last_vector(d, tensors, x)[None]]
-        results = y[None]
-    width = out_channels // groups
-    planes = _planes(folder, plan.hpu.weight_bits, d, (groups, width, depth))
+        columns, results = [x[None]], y[None]
+    planes = _planes(folder, d, (groups, width, depth))
     records = (folder / CHANNELS_FILE).read_bytes()[d["records_offset"] :]
     for group in range(groups):
         part = slice(group * width, (group + 1) * width)
@@ -110,12 +106,9 @@ def _jobs(
         yield LayerJob(name, d, columns[group], planes, group, group_records, results[:, part])
 
 
-def _planes(
-    folder: Path, stored_bits: int, d: dict[str, int], shape: tuple[int, int, int]
-) -> Planes:
+def _planes(folder: Path, d: dict[str, int], shape: tuple[int, int, int]) -> Planes:
     data = (folder / WEIGHTS_FILE).read_bytes()
-    low_bits = d["weight_low_bits"]
-    high_bits = stored_bits - low_bits
+    high_bits, low_bits = d["weight_high_bits"], d["weight_low_bits"]
     blocks = -(-prod(shape) // BLOCK_WORDS)
 
     def plane(offset: int, bits: int) -> bytes:
@@ -127,12 +120,13 @@ def _planes(
 
 def _im2col(x: IntArray, d: dict[str, int]) -> list[IntArray]:
     """Return a matrix a group, output pixels x (kernel row, kernel column, channel)."""
-    padded = np.pad(
-        x,
-        ((0, 0), (d["pad_top"], d["pad_bottom"]), (d["pad_left"], d["pad_right"])),
-        constant_values=d["zero_in"],
-    )
     kernel = (d["kernel_height"], d["kernel_width"])
+    top, left = d["pad_top"], d["pad_left"]
+    bottom = (d["out_height"] - 1) * d["stride_height"] + kernel[0] - top - d["in_height"]
+    right = (d["out_width"] - 1) * d["stride_width"] + kernel[1] - left - d["in_width"]
+    padded = np.pad(
+        x, ((0, 0), (top, max(bottom, 0)), (left, max(right, 0))), constant_values=d["zero_in"]
+    )
     windows = sliding_window_view(padded, kernel, axis=(1, 2))
     windows = windows[:, :: d["stride_height"], :: d["stride_width"]]
     per_group = np.split(windows, d["groups"], axis=0)
@@ -140,12 +134,3 @@ def _im2col(x: IntArray, d: dict[str, int]) -> list[IntArray]:
         part.transpose(1, 2, 3, 4, 0).reshape(-1, kernel[0] * kernel[1] * part.shape[0])
         for part in per_group
     ]
-
-
-def _channel_last_vector(d: dict[str, int], tensors: dict[int, IntArray], x: IntArray) -> IntArray:
-    """Return a dense layer's input in memory order: channel-last if it was flattened."""
-    for source, tensor in tensors.items():
-        flat = tensor.ndim == 3 and source < d["input_first"] and tensor.size == x.size
-        if flat and np.array_equal(tensor.reshape(-1) + d["zero_in"], x):
-            return tensor.transpose(1, 2, 0).reshape(-1) + d["zero_in"]
-    return x

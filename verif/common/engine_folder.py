@@ -1,0 +1,96 @@
+"""Folders that an engine's bench runs from: parameters, descriptors, map, expected words.
+
+They have the files of a plan's folder that the hardware needs, and ``expected_<unit>.npz``: the
+words of every tensor of a few images, by the tensors' names (``stepwise.memory_words``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolflow.emission.descriptors import EngineSizes
+from toolflow.emission.files import GOLDEN_FILE
+from toolflow.emission.memory_images import channel_image, weight_image
+from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, unit_image
+from toolflow.emission.steps import schedule_of
+from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
+from toolflow.emulator.integer_network import (
+    IntegerNetwork,
+    StoredParameters,
+    compile_network,
+    cut_network,
+    store,
+    window_shift,
+)
+from toolflow.fixedpoint import planar_high
+from toolflow.network.graph import Network
+from toolflow.network.importer import load_network
+from toolflow.plan import MODEL_FILE, read_plan
+from toolflow.quantisation.scheme import Scheme
+from verif.common.stepwise import memory_words
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Both units of a network and the words they share."""
+
+    stored: StoredParameters
+    hpu: IntegerNetwork
+    lpu: IntegerNetwork
+
+
+def units_of(network: Network, hpu: Scheme, lpu: Scheme) -> Units:
+    """Return units of nearest words, made to split where they would not."""
+    stored = store(network, hpu)
+    layers = {}
+    for name, layer in stored.layers.items():
+        bits = window_shift(hpu.weights[name], lpu.weights[name])
+        high = planar_high(layer.weight_format.bits, bits)
+        layers[name] = replace(layer, weight=np.minimum(layer.weight, high))
+    stored = replace(stored, layers=MappingProxyType(layers))
+    return Units(stored, compile_network(network, stored), cut_network(network, lpu, stored))
+
+
+def write_folder(
+    folder: Path, units: Units, sizes: EngineSizes, batch: int, images: IntArray
+) -> None:
+    """Write a folder of units of one size; ``images`` are in the stored images' format."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = weight_image(units.lpu, units.stored)
+    channels = channel_image(units.lpu, units.stored)
+    (folder / WEIGHTS_FILE).write_bytes(weights.data)
+    (folder / CHANNELS_FILE).write_bytes(channels.data)
+    lpu, hpu = (
+        unit_image(network, sizes, batch, weights, channels) for network in (units.lpu, units.hpu)
+    )
+    (folder / "descriptors_lpu.bin").write_bytes(lpu.descriptors)
+    (folder / "descriptors_hpu.bin").write_bytes(hpu.descriptors)
+    (folder / MEMORY_MAP_FILE).write_text(MemoryMap(lpu.map, hpu.map).to_json())
+    write_expected(folder, units, images)
+
+
+def write_expected(folder: Path, units: Units, images: IntArray) -> None:
+    """Write what all tensors must be, and which have signed words."""
+    for unit, network in (("lpu", units.lpu), ("hpu", units.hpu)):
+        words = memory_words(network, images)
+        formats = schedule_of(network).formats
+        signed = {f"signed/{name}": np.array(formats[name].signed) for name in words}
+        np.savez_compressed(folder / f"expected_{unit}.npz", **(words | signed))
+
+
+def expect_of_plan(folder: Path, images: int) -> None:
+    """Add a plan's expected words for its first golden images."""
+    plan = read_plan(folder)
+    network = load_network(folder / MODEL_FILE)
+    hpu, lpu = plan.scheme("hpu"), plan.scheme("lpu")
+    stored = read_parameters(folder, network, hpu, lpu)
+    units = Units(stored, compile_network(network, stored), cut_network(network, lpu, stored))
+    golden = np.load(folder / GOLDEN_FILE)
+    write_expected(folder, units, golden["images"][:images].astype(np.int64))

@@ -1,0 +1,1 @@
+"""Bench of ``engine_sequencer``."""

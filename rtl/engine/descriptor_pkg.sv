@@ -14,7 +14,8 @@ package descriptor_pkg;
     OP_MAX_POOL = 8'd3,
     OP_AVG_POOL = 8'd4,
     OP_ADD      = 8'd5,
-    OP_ACTIVATE = 8'd6
+    OP_ACTIVATE = 8'd6,
+    OP_LRN      = 8'd7
   } op_e;
 
   typedef struct packed {
@@ -77,8 +78,10 @@ package descriptor_pkg;
     logic [31:0]         in_line_bytes;         // bytes from a line to the next, first input
     logic [31:0]         weight_offset;         // high plane
     logic [31:0]         weight_low_offset;     // low plane
-    logic [31:0]         records_offset;        // output channels' records
+    logic [31:0]         records_offset;        // output channels' records; normalisation: its table
     logic [31:0]         tile_weights;          // weights of a whole column tile: T_C times depth
+    logic [7:0]          window;                // normalisation: channels of its window
+    logic [4:0]          table_floor;           // log2 of the width of its table's narrowest segments
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -145,6 +148,8 @@ package descriptor_pkg;
     fields.weight_low_offset   = words[863:832];
     fields.records_offset      = words[895:864];
     fields.tile_weights        = words[927:896];
+    fields.window              = words[935:928];
+    fields.table_floor         = words[940:936];
     return fields;
   endfunction
 

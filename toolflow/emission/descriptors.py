@@ -25,6 +25,9 @@ output:
 * addition: ``(word - zero_in) << align_first`` plus ``(word - zero_second) << align_second``,
   shifted and clamped; then ``zero_out`` is added. Activation, and the steps that cut or move words
   (``steps``): the same with one input.
+* normalisation: ``q = word - zero_in``, of a window of ``window`` channels (channels that do not
+  exist: ``q = 0``); ``records_offset`` is its table's (``memory_images``), whose narrowest segments
+  are ``2**table_floor`` sums wide; shifted and clamped; then ``zero_out`` is added.
 * max pooling moves words: its input and output share one format.
 
 A ``wide`` tensor's words are ``LOGIT_BITS`` wide and signed at any precision: the logits and what
@@ -45,6 +48,7 @@ from toolflow.emission.steps import Schedule, Step
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
+    IntegerLrn,
     IntegerMatmul,
     Requantiser,
 )
@@ -56,6 +60,7 @@ from toolflow.network.graph import (
     AvgPool,
     Conv,
     Dense,
+    Lrn,
     MaxPool,
     Pool,
 )
@@ -135,8 +140,10 @@ FIELDS = (
     Field("in_line_bytes", 24, 0, 32, "bytes from a line to the next, first input"),
     Field("weight_offset", 25, 0, 32, "high plane"),
     Field("weight_low_offset", 26, 0, 32, "low plane"),
-    Field("records_offset", 27, 0, 32, "output channels' records"),
+    Field("records_offset", 27, 0, 32, "output channels' records; normalisation: its table"),
     Field("tile_weights", 28, 0, 32, "weights of a whole column tile: T_C times depth"),
+    Field("window", 29, 0, 8, "normalisation: channels of its window"),
+    Field("table_floor", 29, 8, 5, "log2 of the width of its table's narrowest segments"),
 )
 
 
@@ -149,6 +156,7 @@ class Op(IntEnum):
     AVG_POOL = 4
     ADD = 5
     ACTIVATE = 6
+    LRN = 7
 
 
 _OPS: Mapping[type, Op] = {
@@ -158,6 +166,7 @@ _OPS: Mapping[type, Op] = {
     AvgPool: Op.AVG_POOL,
     Add: Op.ADD,
     Activate: Op.ACTIVATE,
+    Lrn: Op.LRN,
 }
 
 
@@ -261,6 +270,12 @@ class _Descriptors:
                 "reciprocal_mantissa": int(mantissa.flat[0]),
                 "shift": int(shift.flat[0]),
                 "count_pad": int(isinstance(spec, AvgPool) and spec.count_include_pad),
+            }
+        elif isinstance(layer, IntegerLrn):
+            values |= _requantiser(layer.requantiser) | {
+                "records_offset": self.channels.offsets[spec.name],
+                "window": layer.size,
+                "table_floor": layer.table.floor,
             }
         elif isinstance(layer, IntegerEltwise):
             values |= _requantiser(layer.requantiser) | {"align_first": layer.align[0]}

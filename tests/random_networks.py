@@ -19,6 +19,7 @@ from toolflow.network.graph import (
     Dense,
     Flatten,
     Layer,
+    Lrn,
     MaxPool,
     Network,
     Preprocessing,
@@ -205,6 +206,46 @@ def alex_like(seed: int = 0) -> Network:
         preprocessing=Preprocessing(),
         softmax_removed=False,
         classes=11,
+    )
+
+
+def normalised_maps(seed: int = 0) -> Network:
+    """A network as AlexNet begins, with normalisations of several windows and of signed maps."""
+    rng = np.random.default_rng(seed)
+    shape = (8, 12, 10)
+    a = _conv(rng, "a", "image", (3, 12, 10), 8, (3, 3), (1, 1), (1, 1, 1, 1))
+    first = Lrn(
+        name="b", inputs=("a",), output="b", out_shape=shape, size=5, alpha=2.0, beta=0.75, bias=1.0
+    )
+    pooled = MaxPool(
+        name="c", inputs=("b",), output="c", out_shape=(8, 5, 4),
+        kernel=(3, 3), stride=(2, 2), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    d = _conv(rng, "d", "c", (8, 5, 4), 6, (3, 3), (1, 1), (1, 1, 1, 1), 2, Activation())
+    second = Lrn(
+        name="e", inputs=("d",), output="e", out_shape=(6, 5, 4), size=7, alpha=0.3, beta=1.25,
+        bias=0.5,
+    )  # fmt: skip
+    joined = Concat(name="f", inputs=("e", "d"), output="f", out_shape=(12, 5, 4))
+    third = Lrn(
+        name="g", inputs=("f",), output="g", out_shape=(12, 5, 4), size=3, alpha=1.0, beta=0.5,
+        bias=0.3,
+    )  # fmt: skip
+    flat = Flatten(name="h", inputs=("g",), output="h", out_shape=(240,))
+    logits = Dense(
+        name="i", inputs=("h",), output="logits", out_shape=(10,),
+        weight=_weights(rng, 10, 240), bias=rng.normal(0, 0.2, 10).astype(np.float32),
+    )  # fmt: skip
+    return Network(
+        name="normalised_maps",
+        sha256="0" * 64,
+        input="image",
+        input_shape=(3, 12, 10),
+        output="logits",
+        layers=(a, first, pooled, d, second, joined, third, flat, logits),
+        preprocessing=Preprocessing(),
+        softmax_removed=False,
+        classes=10,
     )
 
 

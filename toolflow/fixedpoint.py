@@ -208,11 +208,16 @@ def leaky(y: ArrayLike, slope: Slope, act_bits: int) -> IntArray:
 
 def slope_of(alpha: float) -> Slope:
     """Return the nearest ``Slope`` to ``0 < alpha < 1``."""
-    shift = LEAKY_SLOPE_BITS - 1 - int(np.floor(np.log2(alpha)))
-    mantissa = int(round_half_up(alpha * 2.0**shift))
-    if mantissa == 1 << LEAKY_SLOPE_BITS:
+    return Slope(*normalised(alpha, LEAKY_SLOPE_BITS))
+
+
+def normalised(value: float, bits: int) -> tuple[int, int]:
+    """Return the nearest ``mantissa * 2**-shift`` to ``value > 0``; mantissa of ``bits`` bits."""
+    shift = bits - 1 - int(np.floor(np.log2(value)))
+    mantissa = int(round_half_up(value * 2.0**shift))
+    if mantissa == 1 << bits:
         mantissa, shift = mantissa >> 1, shift - 1
-    return Slope(mantissa, shift)
+    return mantissa, shift
 
 
 def reciprocal_of(divisor: int) -> Reciprocal:

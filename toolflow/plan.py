@@ -68,7 +68,8 @@ class LayerRecord:
     """A layer's fraction lengths (null where it has no weights) and its window.
 
     ``f_weight_*`` are those of the coarsest output channel, ``channel_steps`` how many fraction
-    bits each channel has more than that, in both units.
+    bits each channel has more than that, in both units. ``factor_error_*`` bound the relative error
+    of a normalisation's factors by their tables (null for other layers).
     """
 
     name: str
@@ -82,6 +83,8 @@ class LayerRecord:
     channel_steps: tuple[int, ...] | None
     act_signed: bool
     macs: int
+    factor_error_hpu: float | None = None
+    factor_error_lpu: float | None = None
 
 
 @dataclass(frozen=True)

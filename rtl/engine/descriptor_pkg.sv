@@ -14,7 +14,8 @@ package descriptor_pkg;
     OP_MAX_POOL = 8'd3,
     OP_AVG_POOL = 8'd4,
     OP_ADD      = 8'd5,
-    OP_ACTIVATE = 8'd6
+    OP_ACTIVATE = 8'd6,
+    OP_LRN      = 8'd7
   } op_e;
 
   typedef struct packed {
@@ -73,10 +74,12 @@ package descriptor_pkg;
     logic [15:0]         in_pixel_bytes;        // bytes from a pixel to the next, first input
     logic [15:0]         second_pixel_bytes;    // second input
     logic [15:0]         out_pixel_bytes;       // output
+    logic [7:0]          window;                // normalisation: channels of its window
+    logic [4:0]          table_floor;           // log2 of the width of its table's narrowest segments
     logic [31:0]         in_line_bytes;         // bytes from a line to the next, first input
     logic [31:0]         weight_offset;         // high plane
     logic [31:0]         weight_low_offset;     // low plane
-    logic [31:0]         records_offset;        // output channels' records
+    logic [31:0]         records_offset;        // output channels' records; normalisation: its table
     logic [31:0]         tile_weights;          // weights of a whole column tile: T_C times depth
     logic [31:0]         weight_blocks;         // blocks of the layer's weights in a plane
     logic [15:0]         segments;              // parts of depth that a column tile's weights are read in
@@ -143,6 +146,8 @@ package descriptor_pkg;
     fields.in_pixel_bytes      = words[719:704];
     fields.second_pixel_bytes  = words[735:720];
     fields.out_pixel_bytes     = words[751:736];
+    fields.window              = words[759:752];
+    fields.table_floor         = words[764:760];
     fields.in_line_bytes       = words[799:768];
     fields.weight_offset       = words[831:800];
     fields.weight_low_offset   = words[863:832];

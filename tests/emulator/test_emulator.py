@@ -13,6 +13,7 @@ from tests.random_networks import (
     drawn_scheme,
     every_layer_kind,
     group_format,
+    normalised_maps,
     plain_scheme,
     small_network,
 )
@@ -76,7 +77,7 @@ def assert_fast_equals_reference(
 
 @pytest.mark.parametrize("precision", PRECISIONS, ids=str)
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels, normalised_maps])
 def test_fast_equals_reference_on_every_tensor(
     make: Callable[[int], Network], precision: tuple[int, int], seed: int
 ) -> None:
@@ -84,7 +85,7 @@ def test_fast_equals_reference_on_every_tensor(
     assert_fast_equals_reference(network, images(network, 19, seed))
 
 
-@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels, normalised_maps])
 def test_a_cut_input_and_cut_weights(make: Callable[[int], Network]) -> None:
     network = make(2)
     stored = store(network, plain_scheme(network, Precision(8, 8)))
@@ -94,7 +95,7 @@ def test_a_cut_input_and_cut_weights(make: Callable[[int], Network]) -> None:
 
 
 @pytest.mark.parametrize("precision", [*PRECISIONS, (2, 4), (4, 2)], ids=str)
-@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels, normalised_maps])
 def test_channels_scales_and_zero_points(
     make: Callable[[int], Network], precision: tuple[int, int]
 ) -> None:
@@ -129,7 +130,7 @@ def test_small_networks_and_their_cuts(seed: int) -> None:
 
 
 @pytest.mark.parametrize("precision", [(8, 8), (16, 8)], ids=str)
-@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels])
+@pytest.mark.parametrize("make", [every_layer_kind, blocked_channels, normalised_maps])
 def test_shifts_from_zero_on(make: Callable[[int], Network], precision: tuple[int, int]) -> None:
     network = compiled(make(3), precision)
     rng = np.random.default_rng(3)

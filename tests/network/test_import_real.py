@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolflow.errors import UserError
 from toolflow.network.float_reference import float_logits
-from toolflow.network.graph import Concat, Conv, Dense, Preprocessing
+from toolflow.network.graph import Concat, Conv, Dense, Lrn, Preprocessing
 from toolflow.network.importer import load_network
 from toolflow.network.inspection import inspect_model
 from toolflow.network.verdict import Status
@@ -81,16 +80,19 @@ def test_vgg16_structure(shared: Path) -> None:
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
-def test_alexnet_structure_is_refused_for_both_lrn_at_once(shared: Path) -> None:
+def test_alexnet_structure(shared: Path) -> None:
+    """Both normalisations stand between an activation and a pooling."""
     path = shared / "structure" / "light_bvlc_alexnet.onnx"
-    with pytest.raises(UserError) as caught:
-        load_network(path)
-    message = str(caught.value)
-    assert "2 problems" in message
-    assert "'n2' (LRN)" in message
-    assert "'n6' (LRN)" in message
+    network = load_network(path)
+    layers = [layer for layer in network.layers if isinstance(layer, Lrn)]
+    assert [(layer.size, layer.bias) for layer in layers] == [(5, 1.0), (5, 1.0)]
+    assert [layer.op for layer in network.layers[:6]] == ["conv", "lrn", "maxpool"] * 2
+    image = np.random.default_rng(1).uniform(0, 255, (1, 3, 224, 224)).astype(np.float32)
+    want, got = float_logits(path, image, threads=2), float_logits(network, image, threads=2)
+    assert np.isfinite(want).all()
+    np.testing.assert_allclose(got, want, rtol=1e-4)
     inspection = inspect_model(path)
-    assert [node.op for node in inspection.refused] == ["LRN", "LRN"]
+    assert not inspection.refused
     statuses = {node.name: node.status for node in inspection.nodes}
     assert statuses["n4"] is Status.MAPPED
     assert statuses["n5"] is Status.FOLDED

@@ -22,6 +22,7 @@ from toolflow.network.graph import (
     Conv,
     Dense,
     Flatten,
+    Lrn,
     MaxPool,
     Network,
     WeightLayer,
@@ -193,6 +194,41 @@ def test_global_pool(case: str, tmp_path: Path) -> None:
     nodes, constants, opset = GLOBAL[case]
     nodes = [*nodes, node("Flatten", ["p"], ["f"]), node("Gemm", ["f", "w"], ["y"])]
     check_same(model(nodes, {**constants, "w": random(1, 3, 4)}, opset=opset), tmp_path)
+
+
+NORMALISATIONS: dict[str, dict[str, Any]] = {
+    "AlexNet": {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 2.0},
+    "defaults": {"size": 3},
+    "strong": {"size": 3, "alpha": 6.0, "beta": 0.5, "bias": 0.25},
+    "one channel": {"size": 1, "alpha": 2.0, "beta": 1.5},
+    "wide window": {"size": 7, "alpha": 3.0},
+    "more than all channels": {"size": 15, "alpha": 3.0},
+}
+
+
+@pytest.mark.parametrize("case", NORMALISATIONS)
+def test_local_response_normalisation(case: str, tmp_path: Path) -> None:
+    attributes = NORMALISATIONS[case]
+    network = check_same(on_maps([node("LRN", ["x"], ["m"], **attributes)], {}, 3), tmp_path)
+    layer = network.layers[0]
+    assert isinstance(layer, Lrn)
+    given = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0} | attributes
+    found = {key: getattr(layer, key) for key in ("size", "alpha", "beta", "bias")}
+    assert found == pytest.approx(given)
+
+
+def test_padding_passes_a_normalisation_of_values_from_zero_up(tmp_path: Path) -> None:
+    """A MaxPool may take zero padding where no value is negative: a normalised one is not."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Relu", ["c"], ["r"]),
+        node("LRN", ["r"], ["l"], size=3, alpha=2.0),
+        node("Pad", ["l", "p"], ["q"]),
+        node("MaxPool", ["q"], ["m"], kernel_shape=[2, 2]),
+    ]
+    constants = {"w": random(1, 5, 3, 1, 1), "p": ints(0, 0, 1, 1, 0, 0, 1, 1)}
+    network = check_same(on_maps(nodes, constants, 5), tmp_path)
+    assert [layer.op for layer in network.layers[:3]] == ["conv", "lrn", "maxpool"]
 
 
 def test_reduce_mean_without_kept_axes_is_a_pool_and_a_flatten(tmp_path: Path) -> None:

@@ -54,6 +54,30 @@ BN = node("BatchNormalization", ["x", "s", "b", "e", "v"], ["m"])
 # nodes, constants, channels of "m", opset, what the message must say
 NODES: dict[str, tuple[list[onnx.NodeProto], dict[str, Any], int, int, str]] = {
     "unknown activation": ([node("Sigmoid", ["x"], ["m"])], {}, 3, 17, "Sigmoid is not supported"),
+    "window of many channels": (
+        [node("LRN", ["x"], ["m"], size=17)],
+        {},
+        3,
+        17,
+        "window of 17 channels is no odd",
+    ),
+    "no window": ([node("LRN", ["x"], ["m"], size=0)], {}, 3, 17, "0 channels is no odd number"),
+    "even window": ([node("LRN", ["x"], ["m"], size=4)], {}, 3, 17, "window of 4 channels"),
+    "alpha": ([node("LRN", ["x"], ["m"], size=3, alpha=-1.0)], {}, 3, 17, "its alpha -1, beta"),
+    "beta": ([node("LRN", ["x"], ["m"], size=3, beta=0.0)], {}, 3, 17, "beta 0 and bias 1 are"),
+    "bias": ([node("LRN", ["x"], ["m"], size=3, bias=0.0)], {}, 3, 17, "and bias 0 are not all"),
+    "normalised vector": (
+        [
+            node("GlobalAveragePool", ["x"], ["g"]),
+            node("Flatten", ["g"], ["f"]),
+            node("LRN", ["f"], ["l"], size=3),
+            node("Reshape", ["l", "s"], ["m"]),
+        ],
+        {"s": np.array([-1, 3, 1, 1])},
+        3,
+        17,
+        "its input is a vector of 3",
+    ),
     "other domain": ([node("Relu", ["x"], ["m"], domain="my.ops")], {}, 3, 17, "my.ops"),
     "no such operator": ([node("Frobnicate", ["x"], ["m"])], {}, 3, 17, "Frobnicate is not"),
     "quantised": (
@@ -363,13 +387,13 @@ def test_several_inputs_and_outputs_are_refused_together(tmp_path: Path) -> None
 def test_everything_is_reported_at_once(tmp_path: Path) -> None:
     """Nodes after a refused one are still checked, by ONNX's inferred shapes."""
     nodes = [
-        node("LRN", ["x"], ["l"], "norm", size=3),
+        node("InstanceNormalization", ["x", "k", "k"], ["l"], "norm"),
         node("Conv", ["l", "w"], ["c"], "good"),
         node("Sigmoid", ["c"], ["s"], "sigmoid"),
         node("MaxPool", ["s"], ["p"], "pool", kernel_shape=[2, 2], dilations=[2, 2]),
         node("Softplus", ["p"], ["m"], "plus"),
     ]
-    path = save(on_maps(nodes, K, 5), tmp_path)
+    path = save(on_maps(nodes, {**K, "k": random(1, 3)}, 5), tmp_path)
     with pytest.raises(UserError) as caught:
         load_network(path)
     lines = str(caught.value).splitlines()

@@ -27,6 +27,9 @@ output:
 * addition: ``(word - zero_in) << align_first`` plus ``(word - zero_second) << align_second``,
   shifted and clamped; then ``zero_out`` is added. Activation, and the steps that cut or move words
   (``steps``): the same with one input.
+* normalisation: ``q = word - zero_in``, of a window of ``window`` channels (channels that do not
+  exist: ``q = 0``); ``records_offset`` is its table's (``memory_images``), whose narrowest segments
+  are ``2**table_floor`` sums wide; shifted and clamped; then ``zero_out`` is added.
 * max pooling moves words: input and output share one format, whose bounds ``low`` and ``high``
   are.
 
@@ -49,6 +52,7 @@ from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
     IntegerLayer,
+    IntegerLrn,
     IntegerMatmul,
     Requantiser,
 )
@@ -60,6 +64,7 @@ from toolflow.network.graph import (
     AvgPool,
     Conv,
     Dense,
+    Lrn,
     MaxPool,
     Pool,
 )
@@ -135,10 +140,12 @@ FIELDS = (
     Field("in_pixel_bytes", 22, 0, 16, "bytes from a pixel to the next, first input"),
     Field("second_pixel_bytes", 22, 16, 16, "second input"),
     Field("out_pixel_bytes", 23, 0, 16, "output"),
+    Field("window", 23, 16, 8, "normalisation: channels of its window"),
+    Field("table_floor", 23, 24, 5, "log2 of the width of its table's narrowest segments"),
     Field("in_line_bytes", 24, 0, 32, "bytes from a line to the next, first input"),
     Field("weight_offset", 25, 0, 32, "high plane"),
     Field("weight_low_offset", 26, 0, 32, "low plane"),
-    Field("records_offset", 27, 0, 32, "output channels' records"),
+    Field("records_offset", 27, 0, 32, "output channels' records; normalisation: its table"),
     Field("tile_weights", 28, 0, 32, "weights of a whole column tile: T_C times depth"),
     Field("weight_blocks", 29, 0, 32, "blocks of the layer's weights in a plane"),
     Field("segments", 30, 0, 16, "parts of depth that a column tile's weights are read in"),
@@ -157,6 +164,7 @@ class Op(IntEnum):
     AVG_POOL = 4
     ADD = 5
     ACTIVATE = 6
+    LRN = 7
 
 
 _OPS: Mapping[type, Op] = {
@@ -166,6 +174,7 @@ _OPS: Mapping[type, Op] = {
     AvgPool: Op.AVG_POOL,
     Add: Op.ADD,
     Activate: Op.ACTIVATE,
+    Lrn: Op.LRN,
 }
 
 
@@ -291,6 +300,12 @@ class _Descriptors:
             values |= _geometry(spec.kernel, spec.stride, spec.pads)
         if isinstance(layer, IntegerMatmul):
             values |= self._product(layer)
+        elif isinstance(layer, IntegerLrn):
+            values |= {
+                "records_offset": self.channels.offsets[spec.name],
+                "window": layer.size,
+                "table_floor": layer.table.floor,
+            }
         if len(step.inputs) == 2:
             values |= self._tensor("second", step.inputs[1])
         return values
@@ -373,6 +388,8 @@ def arithmetic_fields(
             "shift": reciprocal_of(1).shift + layer.frac_change,
             "count_pad": int(spec.count_include_pad),
         }
+    elif isinstance(layer, IntegerLrn):
+        values |= _requantiser(layer.requantiser)
     elif isinstance(layer, IntegerEltwise):
         aligns = zip(("align_first", "align_second"), layer.align, strict=False)
         values |= _requantiser(layer.requantiser) | dict(aligns)

@@ -14,7 +14,7 @@ from toolflow.confidence.exp_table import EXP_BITS, exp_table
 from toolflow.emission.config_package import render_package
 from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.directory import whole_directory
-from toolflow.emission.memory_images import channel_image, weight_image
+from toolflow.emission.memory_images import ParameterImage, parameter_images, weight_image
 from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, UnitImage, unit_image
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
@@ -50,21 +50,23 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
         UserError: ``target`` cannot be written, or a parameter does not fit its place in memory.
     """
     weights = weight_image(accelerator.lpu, accelerator.stored)
-    channels = channel_image(accelerator.lpu, accelerator.stored)
+    channels = parameter_images(accelerator.lpu, accelerator.hpu, accelerator.stored)
 
-    def image(network: IntegerNetwork, engine: EngineRecord) -> UnitImage:
+    def image(
+        network: IntegerNetwork, engine: EngineRecord, parameters: ParameterImage
+    ) -> UnitImage:
         sizes = EngineSizes(engine.t_p, engine.t_c)
-        return unit_image(network, sizes, plan.design.batch, weights, channels)
+        return unit_image(network, sizes, plan.design.batch, weights, parameters)
 
-    lpu = image(accelerator.lpu, plan.design.lpu)
-    hpu = image(accelerator.hpu, plan.design.hpu)
+    lpu = image(accelerator.lpu, plan.design.lpu, channels[0])
+    hpu = image(accelerator.hpu, plan.design.hpu, channels[1])
     with whole_directory(target) as folder:
         (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
         shutil.copyfile(accelerator.model_path, folder / MODEL_FILE)
         package = render_package(plan, lpu.map, hpu.map)
         (folder / "cascade_config_pkg.sv").write_text(package, encoding="utf-8")
         (folder / WEIGHTS_FILE).write_bytes(weights.data)
-        (folder / CHANNELS_FILE).write_bytes(channels.data)
+        (folder / CHANNELS_FILE).write_bytes(channels[0].data)
         (folder / "descriptors_lpu.bin").write_bytes(lpu.descriptors)
         (folder / "descriptors_hpu.bin").write_bytes(hpu.descriptors)
         (folder / MEMORY_MAP_FILE).write_text(MemoryMap(lpu.map, hpu.map).to_json())

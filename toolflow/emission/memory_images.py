@@ -18,6 +18,12 @@ descriptors. What it has of its own is a small correction of each bias.
 * bits 63..56: the step, unsigned. Both units requantise the channel by the descriptor's ``shift``,
   which is the coarsest channel's, plus the step.
 
+Behind the records ``channels.bin`` has the tables of the layers that normalise
+(``emulator/factor_table.py``): all of the LPU's, then all of the HPU's, each from a 64-byte
+boundary. They are the units' own, as a table is made for the format of its layer's input. An entry,
+a segment's, is eight bytes: bits 15..0 the base, 31..16 the drop, 35..32 the exponent, all
+unsigned, then zeros.
+
 ``weights.bin``: every weight is split into two signed digits (``fixedpoint.split_planes``), the low
 one as wide as the layer's LPU window. The high digits of a layer are its high plane: all that the
 LPU reads. The low digits are its low plane, which the HPU reads too. First come the high planes of
@@ -44,7 +50,13 @@ from types import MappingProxyType
 import numpy as np
 
 from toolflow.emission.memory_order import channel_last_weights
-from toolflow.emulator.integer_network import IntegerMatmul, IntegerNetwork, StoredParameters
+from toolflow.emulator.factor_table import FACTOR_BITS, TABLE_ENTRIES, FactorTable
+from toolflow.emulator.integer_network import (
+    IntegerLrn,
+    IntegerMatmul,
+    IntegerNetwork,
+    StoredParameters,
+)
 from toolflow.errors import UserError
 from toolflow.fixedpoint import BIAS_BITS, CORRECTION_BITS, Format, IntArray, split_planes, window
 
@@ -57,6 +69,10 @@ BLOCK_WORDS = 128
 STEP_BITS = 8
 
 RECORD_BYTES = (BIAS_BITS + CORRECTION_BITS + STEP_BITS) // 8
+
+TABLE_ENTRY_BYTES = 8
+
+TABLE_BYTES = TABLE_ENTRIES * TABLE_ENTRY_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +132,7 @@ def weight_image(lpu: IntegerNetwork, stored: StoredParameters) -> WeightImage:
 
 
 def channel_image(lpu: IntegerNetwork, stored: StoredParameters) -> ParameterImage:
-    """Return ``channels.bin`` for the words ``stored`` and an LPU that is cut from them.
+    """Return the records of ``channels.bin``: of words ``stored`` and an LPU cut from them.
 
     Raises:
         UserError: a bias or a correction does not fit its field.
@@ -127,6 +143,31 @@ def channel_image(lpu: IntegerNetwork, stored: StoredParameters) -> ParameterIma
             for layer in lpu.matmuls
         }
     )
+
+
+def parameter_images(
+    lpu: IntegerNetwork, hpu: IntegerNetwork, stored: StoredParameters
+) -> tuple[ParameterImage, ParameterImage]:
+    """Return ``channels.bin``, tables included, with the offsets of the LPU's and the HPU's layers.
+
+    Raises:
+        UserError: see ``channel_image``.
+    """
+    records = channel_image(lpu, stored)
+    data, offsets = records.data, []
+    for unit in (lpu, hpu):
+        layers = [layer for layer in unit.layers if isinstance(layer, IntegerLrn)]
+        tables = _layers_image({layer.layer.name: pack_table(layer.table) for layer in layers})
+        moved = {name: len(data) + offset for name, offset in tables.offsets.items()}
+        offsets.append(MappingProxyType({**records.offsets, **moved}))
+        data += tables.data
+    return ParameterImage(data, offsets[0]), ParameterImage(data, offsets[1])
+
+
+def pack_table(table: FactorTable) -> bytes:
+    """Return a table as it lies in memory."""
+    words = table.base | table.drop << FACTOR_BITS | table.exponent << 2 * FACTOR_BITS
+    return bytes(words.astype("<u8").tobytes())
 
 
 def channel_records(

@@ -14,21 +14,25 @@ import numpy as np
 from toolflow.emission.memory_images import (
     ALIGNMENT,
     RECORD_BYTES,
+    TABLE_BYTES,
     channel_sums,
+    pack_table,
     plane_bytes,
     unpack_plane,
     unpack_records,
 )
 from toolflow.emission.memory_order import emulator_weights
 from toolflow.emulator.integer_network import (
+    IntegerLrn,
     StoredLayer,
     StoredParameters,
+    compile_layer,
     cut_weights,
     window_shift,
 )
 from toolflow.errors import UserError
 from toolflow.fixedpoint import BIAS_BITS, CORRECTION_BITS, Format, IntArray, join_planes, window
-from toolflow.network.graph import Network, WeightLayer
+from toolflow.network.graph import Lrn, Network, WeightLayer
 from toolflow.quantisation.scheme import Scheme
 
 WEIGHTS_FILE = "weights.bin"
@@ -50,7 +54,18 @@ def read_parameters(folder: Path, network: Network, hpu: Scheme, lpu: Scheme) ->
     weights = _read_weights(folder / WEIGHTS_FILE, network, hpu, lpu)
     path = folder / CHANNELS_FILE
     sizes = {layer.name: RECORD_BYTES * layer.weight.shape[0] for layer in network.weight_layers}
-    parts = _parts(path, [sizes])[0]
+    lrns = [layer for layer in network.layers if isinstance(layer, Lrn)]
+    tables = {layer.name: TABLE_BYTES for layer in lrns}
+    parts, *found = _parts(path, [sizes, tables, tables])
+    for scheme, of_unit in zip((lpu, hpu), found, strict=True):
+        for layer in lrns:
+            made = compile_layer(layer, scheme)
+            assert isinstance(made, IntegerLrn)
+            if of_unit[layer.name] != pack_table(made.table):
+                raise UserError(
+                    f"{path}: layer {layer.name}: its table is not the plan's; the files are not "
+                    "of one plan, make the plan again"
+                )
     layers = {
         layer.name: _layer(path, layer, parts[layer.name], weights[layer.name], hpu, lpu)
         for layer in network.weight_layers

@@ -18,6 +18,7 @@ from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
     IntegerLayer,
+    IntegerLrn,
     IntegerMatmul,
     IntegerNetwork,
     Requantiser,
@@ -33,6 +34,9 @@ NEAREST_FLOAT32 = 1 << 22
 
 MOST_PRODUCTS = 4
 """Products of digits for one layer; with more, the reference is as fast."""
+
+MOST_SUMS = 1 << 20
+"""A normalisation whose sums are below this takes the factor of each from one table."""
 
 MOST_LEAKY_BITS = 10
 """Activations up to this wide have their LeakyReLU tried on every argument."""
@@ -79,6 +83,9 @@ def plan_of(layer: IntegerLayer, network: IntegerNetwork) -> Plan | None:
         bound = sum(limit << shift for limit, shift in aligned)
         finish = _finish(np.array([bound]), layer.requantiser)
         return None if finish is None else Plan(finish)
+    if isinstance(layer, IntegerLrn):
+        # Sums are exact in float32, products of words and factors in float64.
+        return Plan(Finish.WIDE) if layer.table.largest < MOST_SUMS else None
     return Plan() if isinstance(layer.layer, MaxPool | Flatten | Concat) else None
 
 

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from toolflow.emulator.exactness import Finish, Plan, digits_of, leaky_in_float32, map_size
+from toolflow.emulator.factor_table import factors, window_sums
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
     IntegerLayer,
+    IntegerLrn,
     IntegerMatmul,
     IntegerNetwork,
     Requantiser,
@@ -120,11 +122,13 @@ class _GraphBuilder:
 def _emit(graph: _GraphBuilder, network: IntegerNetwork, layer: IntegerLayer, plan: Plan) -> None:
     spec = layer.layer
     inputs, output = list(spec.inputs), spec.output
-    if isinstance(layer, IntegerMatmul | IntegerAvgPool | IntegerEltwise):
+    if isinstance(layer, IntegerMatmul | IntegerAvgPool | IntegerEltwise | IntegerLrn):
         if isinstance(layer, IntegerMatmul):
             total = _matmul(graph, layer, plan)
         elif isinstance(layer, IntegerAvgPool):
             total = _average(graph, layer, map_size(network, inputs[0]))
+        elif isinstance(layer, IntegerLrn):
+            total = _normalised(graph, layer)
         else:
             total = _eltwise(graph, layer, plan)
         _requantise(graph, total, layer.requantiser, plan, spec)
@@ -223,6 +227,22 @@ def _average(graph: _GraphBuilder, layer: IntegerAvgPool, size: tuple[int, int])
     factor = graph.constant(np.ldexp(mantissa.astype(np.float64), -shift), True)
     half = graph.constant(np.where(shift > 0, 0.5, 0.0), True)
     return graph.node("Add", [graph.node("Mul", [graph.cast(total, True), factor]), half])
+
+
+def _normalised(graph: _GraphBuilder, layer: IntegerLrn) -> str:
+    """Emit the window sums in float32, their factors, and the products in float64."""
+    source, channels = layer.layer.inputs[0], layer.layer.out_shape[0]
+    square = graph.node("Mul", [source, source])
+    window = window_sums(np.eye(channels, dtype=np.int64)[:, :, None, None], layer.size)
+    sums = graph.node("Conv", [square, graph.constant(window.swapaxes(0, 1))], kernel_shape=[1, 1])
+    index = graph.node("Cast", [sums], to=TensorProto.INT32)
+    mantissas, exponents = factors(layer.table, np.arange(layer.table.largest + 1))
+    table = graph.constant(np.ldexp(mantissas, -exponents))  # exact: 16 bits
+    factor = graph.cast(graph.node("Gather", [table, index]), True)
+    scale = graph.constant(2.0 ** -int(layer.requantiser.shift[0]), True)
+    word = graph.node("Mul", [graph.cast(source, True), scale])
+    # Half up is the floor of half a step more, also where nothing is shifted out.
+    return graph.node("Add", [graph.node("Mul", [word, factor]), graph.constant(0.5, True)])
 
 
 def _eltwise(graph: _GraphBuilder, layer: IntegerEltwise, plan: Plan) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolflow.emulator.factor_table import FactorTable, factor_frac, factor_table
 from toolflow.errors import UserError
 from toolflow.fixedpoint import (
     BIAS_BITS,
@@ -37,6 +38,7 @@ from toolflow.network.graph import (
     Add,
     AvgPool,
     Layer,
+    Lrn,
     Network,
     WeightLayer,
 )
@@ -123,6 +125,18 @@ class IntegerEltwise(IntegerLayer):
     align: tuple[int, ...]
     requantiser: Requantiser
     input_limits: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLrn(IntegerLayer):
+    """Local response normalisation over ``size`` channels: see ``factor_table``.
+
+    The requantiser's shift is that of factors of exponent 0.
+    """
+
+    size: int
+    table: FactorTable
+    requantiser: Requantiser
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,6 +344,14 @@ def compile_layer(layer: Layer, scheme: Scheme) -> IntegerLayer:
                 layer.activation, out, np.array([finest - out.frac], np.int64), layer.name
             ),
             input_limits=tuple(fmt.operand_limit for fmt in inputs),
+        )
+    if isinstance(layer, Lrn):
+        shift = _shift(inputs[0].frac + factor_frac(layer) - out.frac, layer.name)
+        return IntegerLrn(
+            layer=layer,
+            size=layer.size,
+            table=factor_table(layer, inputs[0], MAX_SHIFT - shift),
+            requantiser=_requantiser(Activation(), out, np.array([shift], np.int64), layer.name),
         )
     return IntegerLayer(layer)
 

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from toolflow.emulator.factor_table import factors, window_sums
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
     IntegerLayer,
+    IntegerLrn,
     IntegerMatmul,
     IntegerNetwork,
     Requantiser,
@@ -57,6 +59,8 @@ def run_layer(layer: IntegerLayer, inputs: list[IntArray]) -> IntArray:
     if isinstance(layer, IntegerEltwise):
         total = sum(np.left_shift(x, shift) for x, shift in zip(inputs, layer.align, strict=True))
         return _requantised(np.asarray(total), np.zeros(1, np.int64), layer.requantiser)
+    if isinstance(layer, IntegerLrn):
+        return _normalised(layer, inputs[0])
     spec = layer.layer
     if isinstance(spec, MaxPool):
         lowest = np.iinfo(np.int64).min
@@ -119,6 +123,12 @@ def _requantised(accumulator: IntArray, bias: IntArray, requantiser: Requantiser
         requantiser.slope,
         requantiser.act_bits,
     )
+
+
+def _normalised(layer: IntegerLrn, x: IntArray) -> IntArray:
+    factor, exponent = factors(layer.table, window_sums(x * x, layer.size))
+    r = layer.requantiser
+    return requantise(x * factor, 0, r.shift + exponent, r.low, r.high)
 
 
 def _average(layer: IntegerAvgPool, x: IntArray) -> IntArray:

@@ -25,6 +25,7 @@ from toolflow.network.graph import (
     Flatten,
     FloatArray,
     Layer,
+    Lrn,
     MaxPool,
     Network,
     WeightLayer,
@@ -189,6 +190,9 @@ class _Builder:
                 self._node("AveragePool", layer, inner, **_window(layer),
                            kernel_shape=layer.kernel,
                            count_include_pad=int(layer.count_include_pad))  # fmt: skip
+            case Lrn():
+                self._node("LRN", layer, inner, size=layer.size, alpha=layer.alpha,
+                           beta=layer.beta, bias=layer.bias)  # fmt: skip
             case Add():
                 self._node("Add", layer, inner)
             case Concat():

@@ -143,6 +143,20 @@ class AvgPool(Pool):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Lrn(Layer):
+    """Local response normalisation: ``x / (bias + alpha / size * sum(x**2)) ** beta``.
+
+    The sum is over ``size`` channels, an odd number, the value's own in the middle; channels that
+    do not exist add nothing. ``alpha``, ``beta`` and ``bias`` are greater than zero.
+    """
+
+    size: int
+    alpha: float
+    beta: float
+    bias: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Add(Layer):
     """Element-wise sum of two tensors of one shape."""
 

@@ -14,6 +14,7 @@ from toolflow.network.graph import (
     AvgPool,
     Conv,
     Layer,
+    Lrn,
     Network,
     Pool,
     Preprocessing,
@@ -138,6 +139,8 @@ def _window(layer: Layer) -> str:
         kernel = layer.weight.shape[2:]
     elif isinstance(layer, Pool):
         kernel = layer.kernel
+    elif isinstance(layer, Lrn):
+        return f"{layer.size} channels"
     else:
         return ""
     parts = [f"{kernel[0]}x{kernel[1]}"]

@@ -25,6 +25,7 @@ from toolflow.network.graph import (
     Dense,
     Flatten,
     Layer,
+    Lrn,
     MaxPool,
     Pool,
     WeightLayer,
@@ -319,7 +320,7 @@ def _non_negative(draft: Draft, tensor: str) -> bool:
         if producer.activation.kind is not ActivationKind.NONE or isinstance(producer, WeightLayer):
             return producer.activation.non_negative
         return all(_non_negative(draft, name) for name in producer.inputs)
-    if isinstance(producer, MaxPool | Concat | Flatten):
+    if isinstance(producer, MaxPool | Concat | Flatten | Lrn):
         return all(_non_negative(draft, name) for name in producer.inputs)
     return False
 

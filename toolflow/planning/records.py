@@ -7,7 +7,7 @@ from dataclasses import asdict
 from toolflow import __version__
 from toolflow.confidence.decision import THRESHOLD_FRACTION_BITS
 from toolflow.confidence.protocol import AddedError
-from toolflow.emulator.integer_network import IntegerMatmul
+from toolflow.emulator.integer_network import IntegerLrn, IntegerMatmul
 from toolflow.exploration.search import Engine
 from toolflow.fixedpoint import Format
 from toolflow.hardware.devices import Device
@@ -183,7 +183,7 @@ def _unit(candidate: Candidate) -> UnitRecord:
 
 def _layers(hpu: Candidate, lpu: Candidate) -> tuple[LayerRecord, ...]:
     records = []
-    for layer in lpu.network.layers:
+    for high, layer in zip(hpu.network.layers, lpu.network.layers, strict=True):
         spec = layer.layer
         weighted = isinstance(spec, WeightLayer)
         records.append(
@@ -199,6 +199,8 @@ def _layers(hpu: Candidate, lpu: Candidate) -> tuple[LayerRecord, ...]:
                 channel_steps=lpu.scheme.weights[spec.name].steps if weighted else None,
                 act_signed=lpu.scheme.tensors[spec.output].signed,
                 macs=spec.matmul.macs if isinstance(spec, WeightLayer) else 0,
+                factor_error_hpu=high.table.error if isinstance(high, IntegerLrn) else None,
+                factor_error_lpu=layer.table.error if isinstance(layer, IntegerLrn) else None,
             )
         )
     return tuple(records)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from toolflow.emulator.factor_table import factor_frac
 from toolflow.emulator.integer_network import MAX_ACCUMULATOR_BITS, MAX_SHIFT
 from toolflow.fixedpoint import MAX_BITS, reciprocal_of
-from toolflow.network.graph import Activate, Add, AvgPool, Layer, Network, WeightLayer
+from toolflow.network.graph import Activate, Add, AvgPool, Layer, Lrn, Network, WeightLayer
 from toolflow.quantisation.scheme import Scheme, TensorGroup
 
 MAX_ALIGN = MAX_ACCUMULATOR_BITS - MAX_BITS - 2
@@ -46,6 +47,14 @@ def legalised(scheme: Scheme, network: Network, groups: tuple[TensorGroup, ...])
                     scheme = scheme.with_weight(layer.name, weights.shifted(-surplus))
                     changed = True
                     continue
+            if isinstance(layer, Lrn):
+                source = scheme.tensors[layer.inputs[0]]
+                surplus = finest - min(out.frac, finest) - MAX_SHIFT
+                if surplus > 0:
+                    coarser = source.at(source.frac - surplus)
+                    scheme = scheme.with_group(owner[layer.inputs[0]], coarser)
+                    changed = True
+                    continue
             if out.frac > finest:
                 scheme, changed = scheme.with_group(owner[layer.output], out.at(finest)), True
         if not changed:
@@ -60,6 +69,8 @@ def _finest_output(layer: Layer, scheme: Scheme) -> int | None:
         return inputs[0] + scheme.weights[layer.name].frac
     if isinstance(layer, AvgPool):
         return inputs[0] + reciprocal_of(1).shift
+    if isinstance(layer, Lrn):
+        return inputs[0] + factor_frac(layer)
     if isinstance(layer, Add | Activate):
         return max(inputs)
     return None

@@ -192,7 +192,7 @@ to be enough for any image (largest possible sums {plan.lpu.accumulator_limit:,}
             _layer_rows(plan),
         )
     }
-
+{_normalisations(plan)}
 ## What cutting one thing alone to the LPU's precision does
 
 {table(("what", "kind", "bits", "f", "accuracy", "divergence [nats]"), _statistic_rows(plan))}
@@ -263,6 +263,22 @@ def _layer_rows(plan: Plan) -> Iterable[tuple[str, ...]]:
             "yes" if layer.act_signed else "",
             *times,
         )
+
+
+def _normalisations(plan: Plan) -> str:
+    """Return the paragraph on the tables of normalising layers; empty where there are none."""
+    bounds = [
+        f"{100 * layer.factor_error_hpu:.3f} % / {100 * layer.factor_error_lpu:.3f} % "
+        f"(`{layer.name}`)"
+        for layer in plan.layers
+        if layer.factor_error_hpu is not None and layer.factor_error_lpu is not None
+    ]
+    if not bounds:
+        return ""
+    return (
+        "\nThe factors of local response normalisation come from tables; the HPU's / LPU's are off "
+        f"from the exact ones of the same words by at most {', '.join(bounds)} of their value.\n"
+    )
 
 
 def _statistic_rows(plan: Plan) -> Iterable[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.files import GOLDEN_FILE
-from toolflow.emission.memory_images import channel_image, weight_image
+from toolflow.emission.memory_images import parameter_images, weight_image
 from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, unit_image
 from toolflow.emission.steps import schedule_of
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
@@ -64,11 +64,12 @@ def write_folder(
     """Write a folder of units of one size; ``images`` are in the stored images' format."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = weight_image(units.lpu, units.stored)
-    channels = channel_image(units.lpu, units.stored)
+    channels = parameter_images(units.lpu, units.hpu, units.stored)
     (folder / WEIGHTS_FILE).write_bytes(weights.data)
-    (folder / CHANNELS_FILE).write_bytes(channels.data)
+    (folder / CHANNELS_FILE).write_bytes(channels[0].data)
     lpu, hpu = (
-        unit_image(network, sizes, batch, weights, channels) for network in (units.lpu, units.hpu)
+        unit_image(network, sizes, batch, weights, parameters)
+        for network, parameters in zip((units.lpu, units.hpu), channels, strict=True)
     )
     (folder / "descriptors_lpu.bin").write_bytes(lpu.descriptors)
     (folder / "descriptors_hpu.bin").write_bytes(hpu.descriptors)

@@ -8,6 +8,7 @@ from toolflow.network.node_view import NodeView, RefusalError
 from toolflow.network.operators import (
     activations,
     arithmetic,
+    normalisation,
     pooling,
     products,
     removed,
@@ -17,13 +18,13 @@ from toolflow.network.operators.common import Conversion, Converter
 
 CONVERTERS: Mapping[str, Converter] = {
     name: converter
-    for family in (activations, arithmetic, pooling, products, removed, shapes)
+    for family in (activations, arithmetic, normalisation, pooling, products, removed, shapes)
     for name, converter in family.CONVERTERS.items()
 }
 
 _GENERAL_ADVICE = (
     "express it with the supported operators (convolution, dense layers, ReLU-like activations, "
-    "pooling, Add, Concat, Flatten), then export and train again"
+    "pooling, LRN, Add, Concat, Flatten), then export and train again"
 )
 _QUANTISED = "give the float model it was made from: the toolflow quantises by itself"
 _RELU_INSTEAD = "train with Relu, Clip(0, 6) or LeakyRelu in its place"
@@ -38,7 +39,6 @@ _ADVICE = {
     "HardSigmoid": _RELU_INSTEAD,
     "HardSwish": _RELU_INSTEAD,
     "If": "export with the condition fixed, so that one branch remains",
-    "LRN": "train without it (batch normalisation in its place folds into the convolution)",
     "LayerNormalization": "train with BatchNormalization in its place",
     "GroupNormalization": "train with BatchNormalization in its place",
     "InstanceNormalization": "train with BatchNormalization in its place",

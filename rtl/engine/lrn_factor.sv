@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The factor of a sum of squares, from a table by linear interpolation: one lane of lrn_unit.
+// The factor of a sum of squares, from a table by linear interpolation: one lane of lrn_lanes.
 //
 // Numbers:  factor = base - round_shift(drop * fraction, FRACTION_BITS), of the table's entry at the
 //           sum's segment, and that entry's exponent. Segments are those of a floating-point number

@@ -154,14 +154,18 @@ class LoadedTestbench(Testbench):
 
 
 class LrnBench(WordBench[Beat]):
-    """The design between a driver and a monitor; an item is a beat, pixels follow each other."""
+    """The design between a driver and a monitor; an item is a beat, pixels follow each other.
+
+    A beat has ``lanes`` words and takes a cycle for each part of ``part`` of them.
+    """
 
     testbench: LoadedTestbench
 
     def __init__(self, dut: Any, layer: Layer | None = None) -> None:
         self.word_bits, self.max_size = int(dut.WordBits.value), int(dut.MaxSize.value)
-        super().__init__(dut, int(dut.Lanes.value), int(dut.OutBits.value))
-        self.ahead = -(-(self.max_size // 2) // self.lanes)
+        super().__init__(dut, int(dut.VectorLanes.value), int(dut.OutBits.value))
+        self.part = int(dut.Lanes.value)
+        self.ahead = -(-(self.max_size // 2) // self.part)
         self.latency = 13 + self.ahead
         agents: list[Agent] = [*self.sources, self.sink]
         self.testbench = LoadedTestbench(dut, agents, layer or self.random_layer())
@@ -188,6 +192,10 @@ class LrnBench(WordBench[Beat]):
     def expected(self, item: Beat) -> list[int]:
         """Return what an output beat must be."""
         return [*super().expected(item), int(item.last)]
+
+    def parts(self, item: Beat) -> int:
+        """Return how many cycles a beat takes."""
+        return -(-len(item.words) // self.part)
 
     def reference(self, item: Beat) -> IntArray:
         """Return the words that must come of a beat."""
@@ -234,9 +242,11 @@ class LrnBench(WordBench[Beat]):
     def pixel(self, q: IntArray) -> list[Beat]:
         """Cut a pixel's integers into beats."""
         layer = self.testbench.layer
-        padding = -len(q) % self.lanes
-        nothing = layer.words(np.zeros((1, 1), np.int64))[0, 0]
-        out = np.append(layer.words(q[None])[0], np.full(padding, nothing))
+        # Behind the last channel, its part has words of q = 0 and the other parts are not made.
+        padded = np.zeros(-(-len(q) // self.part) * self.part, np.int64)
+        padded[: len(q)] = q
+        out = layer.words(padded[None])[0]
+        out = np.append(out, np.zeros(-len(out) % self.lanes, np.int64))
         beats = []
         for start in range(0, len(q), self.lanes):
             part = q[start : start + self.lanes] + layer.source.zero

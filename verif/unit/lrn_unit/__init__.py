@@ -1,0 +1,1 @@
+"""Bench of ``lrn_unit``."""

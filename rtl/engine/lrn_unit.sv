@@ -21,7 +21,8 @@
 //             apart: a part comes out when Ahead + 2 more parts of its pixel, or its pixel's last,
 //             have been taken.
 // Area:       three multipliers a lane (WordBits + 1 squared; FACTOR_BITS by FRACTION_BITS; WordBits
-//             + 1 by FACTOR_BITS + 1) and one 18 Kbit block a lane for the table.
+//             + 1 by FACTOR_BITS + 1) and one 18 Kbit block a lane for the table. With the default
+//             parameters 12 DSP48E1, 4 RAMB18, 1855 LUTs and 1094 flip-flops (Yosys, xc7).
 // Settings and table: see lrn_lanes.
 
 `include "casc_assert.svh"

@@ -17,6 +17,8 @@ from verif.common.scoreboard import Scoreboard
 from verif.common.streams import Stall, StreamMonitor, Testbench, stall_patterns
 
 PRODUCTS = (Op.CONV, Op.DENSE)
+RUN = tuple(op for op in Op if op is not Op.LRN)
+"""What the sequencer knows: no part of the engine normalises yet."""
 PARTS = ("read", "weight", "vector", "write")
 NO_ERROR, OP, TILES, SIZES, BUFFER, BUS, STOPPED = range(7)
 MASK = (1 << 32) - 1
@@ -189,7 +191,7 @@ class Bench:
         high_bits = rng.randint(1, self.stored_bits)
         low = rng.randint(-(1 << 15), (1 << 15) - 1)
         fields |= {
-            "op": rng.choice(list(Op)),
+            "op": rng.choice(RUN),
             "tile_depth": self.tiles[0],
             "tile_columns": self.tiles[1],
             "last_chunk": rng.randint(1, self.tiles[0]),
@@ -294,7 +296,8 @@ async def illegal_descriptors(dut: Any) -> None:
     tp, tc = bench.tiles
     cases: list[tuple[dict[str, int], int]] = [
         ({"op": 0}, OP),
-        ({"op": 7}, OP),
+        ({"op": int(Op.LRN)}, OP),
+        ({"op": 8}, OP),
         ({"op": 255}, OP),
         ({"tile_depth": tp + 1}, TILES),
         ({"tile_columns": tc - 1}, TILES),

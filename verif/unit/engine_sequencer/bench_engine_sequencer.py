@@ -346,7 +346,7 @@ async def ended_early(dut: Any) -> None:
     early = 0
     for round_ in range(60):
         bench.stall()
-        layers = [bench.layer(op=bench.rng.choice(list(Op))) for _ in range(4)]
+        layers = [bench.layer() for _ in range(4)]
         await bench.begin(layers, min(3, bench.max_images), False)
         pulse, reason = ((bench.stop, STOPPED), (bench.bus_error, BUS))[round_ % 2]
         pulse.at = bench.testbench.cycle + bench.rng.randint(0, 300)

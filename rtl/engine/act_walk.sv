@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Activation reader's loops: says for every beat, piece by piece, where its words lie in the buffer.
+//
+// A piece is what one read of the buffer gives to a beat: the part of a run (words that follow each
+// other on chip: a kernel row or, where groups lie side by side, a pixel of it) that the beat has.
+//
+//   product   for block, for group, for column tile, for row tile, for segment, for chunk of
+//             ChunkSlots of the depth, for row of the tile: one beat, of the pieces of the chunk
+//   dense     rows are images. A segment of the depth of all rows of a tile lies row after row, the
+//             next segment behind it: run_slots from a row to the next, last_run_slots in the last
+//             one. A segment is whole chunks but for the last.
+//   vector    for output pixel, for chunk of VectorSlots, for kernel position: one beat of one piece
+//
+// A piece lies in line (y + kernel row), whose first slot is at line_addr_o, from begin_o on: the
+// slot of lane 0, negative where it is in the padding before the line. Lanes lane_o .. lane_o +
+// count_o - 1 are the piece's. Nothing before freed_o will be read any more.
+//
+// Throughput: a piece a cycle. Latency: the first piece is offered 1 cycle after start_i.
+// start_i is taken while idle_o is high; job_i must be stable from then on until it is high again.
+
+`include "casc_assert.svh"
+
+module act_walk
+  import act_job_pkg::*;
+#(
+    parameter  int unsigned Slots       = 4096,  // of the buffer, a power of two
+    parameter  int unsigned BeatSlots   = 8,     // a power of two: a load begins on one
+    parameter  int unsigned ChunkSlots  = 8,     // 1..: T_P
+    parameter  int unsigned VectorSlots = 8,     // 1..: words of a vector beat, as they are stored
+    parameter  int unsigned LaneBits    = 4,     // holds 0..the larger one, in slots of any words
+    parameter  int unsigned SlotLog     = 3,     // log2 of a slot's bits
+    localparam int unsigned PosBits     = $clog2(Slots) + 2,
+    localparam int unsigned OffsetBits  = $clog2(Slots) + 4
+) (
+    input logic clk_i,
+    input logic rst_ni,
+
+    input  logic     start_i,
+    input  act_job_t job_i,
+    output logic     idle_o,
+
+    output logic                         valid_o,
+    input  logic                         ready_i,
+    output logic [PosBits-1:0]           line_addr_o,
+    output logic                         line_inside_o,  // the line is in the map
+    output logic signed [OffsetBits-1:0] begin_o,
+    output logic [LaneBits-1:0]          lane_o,
+    output logic [LaneBits-1:0]          count_o,
+    output logic [PosBits-1:0]           freed_o,
+    output piece_tag_t                   tag_o
+);
+
+  `CASC_CHECK_PARAM(slots, 1 << $clog2(Slots) == Slots)
+
+  typedef logic [PosBits-1:0] pos_t;
+  typedef logic signed [OffsetBits-1:0] offset_t;
+  typedef logic signed [17:0] line_t;
+
+  // A window's place in the map.
+  typedef struct packed {
+    logic [15:0] column;  // of the output
+    offset_t     x;       // slot of its first pixel in the line
+    line_t       y;
+    pos_t        addr;    // of line y
+  } window_t;
+
+  // A place in the depth (vector work: in the window and the channels).
+  typedef struct packed {
+    logic [7:0]  row;      // of the kernel
+    logic [7:0]  run;      // of the row
+    offset_t     at;       // slot of the run
+    offset_t     offset;   // where the run begins, from the window's first pixel in the line
+    pos_t        addr;     // where the kernel row's line begins, from the window's first one
+  } depth_t;
+
+  logic unused_job;
+  assign unused_job = ^job_i;
+
+  // ---------------------------------------------------------------- state
+
+  logic        running_q;
+  logic [15:0] block_q, group_q, column_tile_q, segment_q, row_q, chunk_q;
+  logic [31:0] rows_q;         // output pixels from the tile's first one on
+  pos_t        load_addr_q;    // of the map's, or a dense layer's first slot
+  offset_t     group_offset_q;
+  window_t     tile_q, window_q;
+  depth_t      chunk_begin_q, depth_q;
+  logic [LaneBits-1:0] lane_q;
+
+  // ---------------------------------------------------------------- this piece
+
+  offset_t             run_slots, run_left;
+  logic [LaneBits-1:0] chunk_slots, lanes_left, count;
+  logic                last_segment, run_ends, last_position, chunk_ends, depth_ends;
+
+  assign last_segment  = segment_q == job_i.segments - 1'b1;
+  assign run_slots     = offset_t'(last_segment ? job_i.last_run_slots : job_i.run_slots);
+  assign run_left      = run_slots - depth_q.at;
+  assign chunk_slots   = job_i.vector
+      ? LaneBits'(VectorSlots << (job_i.store_container - 3'(SlotLog))) : LaneBits'(ChunkSlots);
+  assign lanes_left    = chunk_slots - lane_q;
+  assign run_ends      = run_left <= offset_t'(lanes_left);
+  assign count         = run_ends ? LaneBits'(run_left) : lanes_left;
+  assign last_position = depth_q.row == job_i.kernel_rows - 1'b1
+                      && depth_q.run == job_i.kernel_runs - 1'b1;
+  assign depth_ends    = last_position && run_ends;
+  assign chunk_ends    = job_i.vector ? last_position : depth_ends || count == lanes_left;
+
+  line_t y;
+  assign y = window_q.y + line_t'({1'b0, depth_q.row});
+
+  assign line_addr_o   = window_q.addr + depth_q.addr;
+  assign line_inside_o = y >= 0 && y < line_t'({2'b0, job_i.height});
+  assign begin_o       = window_q.x + depth_q.offset + group_offset_q + depth_q.at
+                       - offset_t'(lane_q);
+  assign lane_o        = lane_q;
+  assign count_o       = count;
+
+  // ---------------------------------------------------------------- the next place in the depth
+
+  depth_t              next_depth, next_position;
+  logic [LaneBits-1:0] next_lane;
+
+  // The next run of the kernel, from its first slot on or in vector work from the chunk's.
+  always_comb begin
+    next_position     = depth_q;
+    next_position.run = depth_q.run + 1'b1;
+    next_position.offset = depth_q.offset + offset_t'(job_i.kernel_step);
+    if (!job_i.vector) next_position.at = '0;
+    if (depth_q.run == job_i.kernel_runs - 1'b1) begin
+      next_position.run    = '0;
+      next_position.offset = '0;
+      next_position.row    = depth_q.row + 1'b1;
+      next_position.addr   = depth_q.addr + PosBits'(job_i.line_slots);
+    end
+  end
+
+  always_comb begin
+    next_depth = depth_q;
+    next_lane  = '0;
+    if (job_i.vector) begin
+      if (last_position) begin
+        next_depth    = '0;
+        next_depth.at = depth_q.at + offset_t'(chunk_slots);
+      end else begin
+        next_depth = next_position;
+      end
+    end else begin
+      if (run_ends) next_depth = next_position;
+      else next_depth.at = depth_q.at + offset_t'(count);
+      if (!chunk_ends) next_lane = lane_q + count;
+    end
+  end
+
+  // ---------------------------------------------------------------- the next window
+
+  logic    last_row, last_tile, line_ends;
+  window_t next_window;
+  offset_t row_end;  // dense: what follows the row
+
+  assign last_row  = row_q == job_i.tile_rows - 1'b1 || 32'(row_q) + 1'b1 == rows_q;
+  assign last_tile = rows_q <= 32'(job_i.tile_rows);
+  assign line_ends = window_q.column == job_i.out_width - 1'b1;
+  assign row_end   = window_q.x + run_slots;
+
+  always_comb begin
+    next_window = window_q;
+    if (job_i.dense) begin
+      next_window.x = row_end;
+    end else if (line_ends) begin
+      next_window.column = '0;
+      next_window.x      = -offset_t'(job_i.left_slots);
+      next_window.y      = window_q.y + line_t'({1'b0, job_i.stride_lines});
+      next_window.addr   = window_q.addr + PosBits'(job_i.row_slots);
+    end else begin
+      next_window.column = window_q.column + 1'b1;
+      next_window.x      = window_q.x + offset_t'(job_i.pixel_slots);
+    end
+  end
+
+  // Dense: a segment's end is where the next one, or the next tile's first, begins.
+  window_t next_tile;
+  always_comb begin
+    next_tile = next_window;
+    if (job_i.dense) begin
+      next_tile.x    = '0;
+      next_tile.addr = window_q.addr + PosBits'(row_end);
+    end
+  end
+
+  // ---------------------------------------------------------------- the next pass
+
+  logic segment_ends, tile_ends, pass_ends, group_ends, block_ends, job_ends, hold;
+  pos_t load_end, next_load, next_load_addr;
+
+  assign segment_ends = chunk_ends && depth_ends && last_row;
+  assign tile_ends    = segment_ends && last_segment;
+  assign pass_ends    = tile_ends && last_tile;
+  assign group_ends   = pass_ends && column_tile_q == job_i.column_tiles - 1'b1;
+  assign block_ends   = group_ends && group_q == job_i.groups - 1'b1;
+  assign job_ends     = block_ends && block_q == job_i.blocks - 1'b1;
+
+  // A resident block is kept until its last pass.
+  assign hold = job_i.resident && !(column_tile_q == job_i.column_tiles - 1'b1
+                                    && group_q == job_i.groups - 1'b1);
+
+  assign load_end       = load_addr_q + PosBits'(job_i.load_slots) + PosBits'(BeatSlots - 1);
+  assign next_load      = (load_end >> $clog2(BeatSlots)) << $clog2(BeatSlots);
+  assign next_load_addr = hold ? load_addr_q : next_load;
+
+  always_comb begin
+    if (hold || tile_q.y < 0) freed_o = load_addr_q;
+    else if (tile_q.y >= line_t'({2'b0, job_i.height})) freed_o = next_load;
+    else freed_o = tile_q.addr;
+  end
+
+  function automatic window_t first_window(input pos_t addr);
+    return '{
+        column: '0,
+        x: -offset_t'(job_i.left_slots),
+        y: -line_t'({1'b0, job_i.pad_top}),
+        addr: addr - PosBits'(job_i.top_slots)
+    };
+  endfunction
+
+  logic next;
+  assign next = running_q && ready_i;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) running_q <= 1'b0;
+    else if (start_i) running_q <= 1'b1;
+    else if (next && job_ends) running_q <= 1'b0;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      {block_q, group_q, column_tile_q, segment_q, row_q, chunk_q} <= '0;
+      {load_addr_q, group_offset_q, chunk_begin_q, depth_q, lane_q} <= '0;
+      rows_q   <= job_i.rows;
+      tile_q   <= first_window('0);
+      window_q <= first_window('0);
+    end else if (next) begin
+      depth_q <= next_depth;
+      lane_q  <= next_lane;
+      if (chunk_ends) begin
+        row_q <= last_row ? '0 : row_q + 1'b1;
+        if (!last_row) begin
+          depth_q  <= chunk_begin_q;
+          window_q <= next_window;
+        end else if (!depth_ends) begin
+          chunk_begin_q <= next_depth;
+          chunk_q       <= chunk_q + 1'b1;
+          window_q      <= tile_q;
+        end else begin
+          chunk_begin_q <= '0;
+          depth_q       <= '0;
+          chunk_q       <= '0;
+          segment_q     <= last_segment ? '0 : segment_q + 1'b1;
+          tile_q        <= next_tile;
+          window_q      <= next_tile;
+        end
+      end
+      if (tile_ends) rows_q <= rows_q - 32'(job_i.tile_rows);
+      if (pass_ends) begin
+        rows_q        <= job_i.rows;
+        column_tile_q <= group_ends ? '0 : column_tile_q + 1'b1;
+        load_addr_q   <= next_load_addr;
+        tile_q        <= first_window(next_load_addr);
+        window_q      <= first_window(next_load_addr);
+      end
+      if (group_ends) begin
+        group_q        <= block_ends ? '0 : group_q + 1'b1;
+        group_offset_q <= block_ends ? '0 : group_offset_q + offset_t'(job_i.group_slots);
+      end
+      if (block_ends) block_q <= block_q + 1'b1;
+    end
+  end
+
+  assign tag_o = '{
+      begins:    job_i.vector || lane_q == '0,
+      ends:      job_i.vector || chunk_ends,
+      first:     job_i.vector ? depth_q.row == '0 && depth_q.run == '0
+                              : segment_q == '0 && chunk_q == '0,
+      last:      job_i.vector ? last_position : depth_ends && last_segment,
+      tile_last: last_row,
+      second:    job_i.two && depth_q.run != '0,
+      end_chunk: run_ends,
+      chunk:     chunk_q
+  };
+
+  assign valid_o = running_q;
+  assign idle_o  = !running_q;
+
+  `CASC_ASSERT_STREAM(Piece, valid_o, ready_i,
+                      {line_addr_o, line_inside_o, begin_o, lane_o, count_o, freed_o, tag_o})
+  `CASC_ASSERT(StartIdle, !start_i || idle_o)
+  `CASC_ASSERT(PieceHasSlots, !valid_o || count_o != '0)
+
+endmodule

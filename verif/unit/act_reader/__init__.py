@@ -1,0 +1,1 @@
+"""Bench of ``act_reader``."""

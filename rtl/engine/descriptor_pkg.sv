@@ -6,7 +6,7 @@
 
 package descriptor_pkg;
 
-  localparam int unsigned DESCRIPTOR_BITS = 1024;
+  localparam int unsigned DESCRIPTOR_BITS = 2048;
 
   typedef enum logic [7:0] {
     OP_CONV     = 8'd1,
@@ -71,12 +71,9 @@ package descriptor_pkg;
     logic [31:0]         second_stride;         // bytes from an image to the next
     logic [31:0]         out_base;              // output
     logic [31:0]         out_stride;            // bytes from an image to the next
-    logic [15:0]         in_pixel_bytes;        // bytes from a pixel to the next, first input
-    logic [15:0]         second_pixel_bytes;    // second input
-    logic [15:0]         out_pixel_bytes;       // output
+    logic [15:0]         out_pixel_bytes;       // bytes from a pixel to the next, output
     logic [7:0]          window;                // normalisation: channels of its window
     logic [4:0]          table_floor;           // log2 of the width of its table's narrowest segments
-    logic [31:0]         in_line_bytes;         // bytes from a line to the next, first input
     logic [31:0]         weight_offset;         // high plane
     logic [31:0]         weight_low_offset;     // low plane
     logic [31:0]         records_offset;        // output channels' records; normalisation: its table
@@ -86,6 +83,41 @@ package descriptor_pkg;
     logic [15:0]         segment_chunks;        // chunks of a segment, but for the last one
     logic [15:0]         segment_depth;         // depth of a segment, but for the last one
     logic [15:0]         last_segment_depth;    // depth of the last segment, if there are several
+    logic [2:0]          read_store_container;  // log2 of a word's bits on chip
+    logic                read_resident;         // a block is loaded once
+    logic [7:0]          read_kernel_rows;      // lines of the window
+    logic [7:0]          read_kernel_runs;      // runs of a line of it
+    logic [7:0]          read_stride_lines;     // lines from a window to the next below
+    logic [15:0]         read_blocks;           // groups of channels on chip together
+    logic [15:0]         read_tile_rows;        // rows of a row tile
+    logic [15:0]         read_lines;            // fetched
+    logic [15:0]         read_runs;             // of a line
+    logic [15:0]         read_groups;           // of a block
+    logic [15:0]         read_column_tiles;     // of a group
+    logic [15:0]         read_out_width;        // output pixels of a line
+    logic [15:0]         read_height;           // lines of the map
+    logic [15:0]         read_segments;         // of a dense layer's depth
+    logic [7:0]          read_pad_top;          // lines of padding
+    logic [31:0]         read_loads;            // how often a block is fetched
+    logic [31:0]         read_run_words;        // words of a run
+    logic [31:0]         read_last_run_words;   // in the last line
+    logic [31:0]         read_block_words;      // from a block to the next
+    logic [31:0]         read_tile_step;        // bytes from a tile to the next
+    logic [31:0]         read_line_step;        // from a line to the next
+    logic [31:0]         read_second_line_step; // in the second tensor
+    logic [31:0]         read_run_step;         // from a run to the next
+    logic [31:0]         read_second_run_step;  // in the second tensor
+    logic [31:0]         read_line_slots;       // slots of a line
+    logic [31:0]         read_top_slots;        // of the padding above
+    logic [31:0]         read_row_slots;        // of the lines that a window moves down
+    logic [31:0]         read_left_slots;       // of the padding before a line
+    logic [31:0]         read_pixel_slots;      // from a window to the next
+    logic [31:0]         read_kernel_step;      // from a run of the window to the next
+    logic [31:0]         read_run_slots;        // of a run
+    logic [31:0]         read_last_run_slots;   // of the last segment
+    logic [31:0]         read_group_slots;      // from a group to the next
+    logic [31:0]         read_load_slots;       // of all that is loaded
+    logic [31:0]         read_window_slots;     // that must be on chip at once
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -143,12 +175,9 @@ package descriptor_pkg;
     fields.second_stride       = words[639:608];
     fields.out_base            = words[671:640];
     fields.out_stride          = words[703:672];
-    fields.in_pixel_bytes      = words[719:704];
-    fields.second_pixel_bytes  = words[735:720];
-    fields.out_pixel_bytes     = words[751:736];
-    fields.window              = words[759:752];
-    fields.table_floor         = words[764:760];
-    fields.in_line_bytes       = words[799:768];
+    fields.out_pixel_bytes     = words[719:704];
+    fields.window              = words[727:720];
+    fields.table_floor         = words[732:728];
     fields.weight_offset       = words[831:800];
     fields.weight_low_offset   = words[863:832];
     fields.records_offset      = words[895:864];
@@ -158,6 +187,41 @@ package descriptor_pkg;
     fields.segment_chunks      = words[991:976];
     fields.segment_depth       = words[1007:992];
     fields.last_segment_depth  = words[1023:1008];
+    fields.read_store_container = words[1026:1024];
+    fields.read_resident       = words[1027];
+    fields.read_kernel_rows    = words[1039:1032];
+    fields.read_kernel_runs    = words[1047:1040];
+    fields.read_stride_lines   = words[1055:1048];
+    fields.read_blocks         = words[1071:1056];
+    fields.read_tile_rows      = words[1087:1072];
+    fields.read_lines          = words[1103:1088];
+    fields.read_runs           = words[1119:1104];
+    fields.read_groups         = words[1135:1120];
+    fields.read_column_tiles   = words[1151:1136];
+    fields.read_out_width      = words[1167:1152];
+    fields.read_height         = words[1183:1168];
+    fields.read_segments       = words[1199:1184];
+    fields.read_pad_top        = words[1207:1200];
+    fields.read_loads          = words[1247:1216];
+    fields.read_run_words      = words[1279:1248];
+    fields.read_last_run_words = words[1311:1280];
+    fields.read_block_words    = words[1343:1312];
+    fields.read_tile_step      = words[1375:1344];
+    fields.read_line_step      = words[1407:1376];
+    fields.read_second_line_step = words[1439:1408];
+    fields.read_run_step       = words[1471:1440];
+    fields.read_second_run_step = words[1503:1472];
+    fields.read_line_slots     = words[1535:1504];
+    fields.read_top_slots      = words[1567:1536];
+    fields.read_row_slots      = words[1599:1568];
+    fields.read_left_slots     = words[1631:1600];
+    fields.read_pixel_slots    = words[1663:1632];
+    fields.read_kernel_step    = words[1695:1664];
+    fields.read_run_slots      = words[1727:1696];
+    fields.read_last_run_slots = words[1759:1728];
+    fields.read_group_slots    = words[1791:1760];
+    fields.read_load_slots     = words[1823:1792];
+    fields.read_window_slots   = words[1855:1824];
     return fields;
   endfunction
 

@@ -10,7 +10,7 @@
 // descriptor that is not legal, of which no job is given.
 //
 // Jobs (ready/valid): of a convolution or vector step one an image and part, of a dense layer one in
-// all, whose rows are the images. An image's jobs are offered together and taken by each part when
+// all, whose rows are the images; of a normalisation first one for its table, taken when it is read. An image's jobs are offered together and taken by each part when
 // it likes; the next image's when all are taken. layer_o belongs to all jobs of a step, addresses_o
 // and images_o to the job that is offered. A part must keep what it needs from taking a job: the next
 // image's may follow at once. The next step's jobs follow only when parts_idle_i was high with no
@@ -20,7 +20,8 @@
 // list (list_write_i), which holds byte addresses.
 //
 // Cycles: from a step's last written beat to the next one's first job: 5, when its descriptor is
-// there; 2 from an image's last job taken to the next one's first.
+// there (a normalisation's: 6 and what its table's job takes); 2 from an image's last job taken to the
+// next one's first.
 
 `include "casc_assert.svh"
 
@@ -69,13 +70,15 @@ module engine_sequencer
     output logic [CountBits-1:0] images_o,       // rows of a dense layer
     input  logic                 layer_fits_i,   // layer_o's needs are within the buffers
     output logic                 running_o,      // a step's jobs are under way
+    output logic                 table_valid_o,  // normalisation's table
+    input  logic                 table_ready_i,
     output logic                 read_valid_o,   // activation reader
     input  logic                 read_ready_i,
-    output logic                 weight_valid_o, // weight reader and channel records
+    output logic                 weight_valid_o, // weight reader: products only
     input  logic                 weight_ready_i,
-    output logic                 vector_valid_o,
-    input  logic                 vector_ready_i,
-    output logic                 write_valid_o,
+    output logic                 record_valid_o, // record reader: products only
+    input  logic                 record_ready_i,
+    output logic                 write_valid_o,  // output writer
     input  logic                 write_ready_i,
     input  logic                 parts_idle_i,
 
@@ -89,11 +92,12 @@ module engine_sequencer
   `CASC_CHECK_PARAM(stored_bits, StoredBits >= MIN_BITS && StoredBits <= MAX_BITS)
   `CASC_CHECK_PARAM(max_images, MaxImages >= 1 && MaxImages <= 65535)
 
-  typedef enum logic [2:0] {
+  typedef enum logic [3:0] {
     Idle,
     Take,     // wait for the step's descriptor
     Check,    // is it legal
     Address,  // add the bases; look the first image up
+    Table,    // normalisation: wait until its table is read
     Look,     // the list's entry is being read
     Issue,    // offer an image's jobs
     Drain,    // wait for everything to be written
@@ -104,7 +108,7 @@ module engine_sequencer
   typedef struct packed {
     logic read;
     logic weight;
-    logic vector;
+    logic record;
     logic write;
   } jobs_t;
 
@@ -137,7 +141,7 @@ module engine_sequencer
   assign jobs_left = '{
       read:   jobs_q.read && !read_ready_i,
       weight: jobs_q.weight && !weight_ready_i,
-      vector: jobs_q.vector && !vector_ready_i,
+      record: jobs_q.record && !record_ready_i,
       write:  jobs_q.write && !write_ready_i
   };
 
@@ -172,7 +176,7 @@ module engine_sequencer
   logic known, sizes_legal, product_legal;
 
   assign known = layer_q.op inside {8'(OP_CONV), 8'(OP_DENSE), 8'(OP_MAX_POOL), 8'(OP_AVG_POOL),
-                                    8'(OP_ADD), 8'(OP_ACTIVATE)};
+                                    8'(OP_ADD), 8'(OP_ACTIVATE), 8'(OP_LRN)};
 
   function automatic logic container_legal(input logic [2:0] log2_bits);
     return log2_bits >= 3'd1 && log2_bits <= 3'd4;
@@ -210,7 +214,8 @@ module engine_sequencer
       Take:    if (halting) state_d = Finish;
                else if (fetch_valid) state_d = Check;
       Check:   state_d = (halting || fault != ERROR_NONE) ? Finish : Address;
-      Address: state_d = Look;
+      Address: state_d = (layer_q.op == OP_LRN) ? Table : Look;
+      Table:   if (table_ready_i) state_d = Look;
       Look:    state_d = Issue;
       Issue:   if (jobs_left == '0) state_d = (is_last_image || halting) ? Drain : Look;
       Drain:   if (parts_idle_i) state_d = (halting || index_q == layers_q - 1'b1) ? Finish : Take;
@@ -237,7 +242,7 @@ module engine_sequencer
       state_q <= state_d;
       // In Address jobs_q is empty, and stays so while the list is read.
       if (state_q == Look) begin
-        jobs_q <= '{read: 1'b1, weight: is_product, vector: !is_product, write: 1'b1};
+        jobs_q <= '{read: 1'b1, weight: is_product, record: is_product, write: 1'b1};
       end else begin
         jobs_q <= jobs_left;
       end
@@ -323,7 +328,8 @@ module engine_sequencer
   assign running_o      = state_q inside {Look, Issue, Drain};
   assign read_valid_o   = jobs_q.read;
   assign weight_valid_o = jobs_q.weight;
-  assign vector_valid_o = jobs_q.vector;
+  assign record_valid_o = jobs_q.record;
+  assign table_valid_o  = state_q == Table;
   assign write_valid_o  = jobs_q.write;
   assign layer_done_o   = state_q == Drain && parts_idle_i;
   assign layer_index_o  = index_q;
@@ -331,7 +337,8 @@ module engine_sequencer
 
   `CASC_ASSERT_STREAM(Read, read_valid_o, read_ready_i, {layer_o, addresses_o})
   `CASC_ASSERT_STREAM(Weight, weight_valid_o, weight_ready_i, {layer_o, addresses_o})
-  `CASC_ASSERT_STREAM(Vector, vector_valid_o, vector_ready_i, {layer_o, addresses_o})
+  `CASC_ASSERT_STREAM(Record, record_valid_o, record_ready_i, {layer_o, addresses_o})
+  `CASC_ASSERT_STREAM(Table, table_valid_o, table_ready_i, {layer_o, addresses_o})
   `CASC_ASSERT_STREAM(Write, write_valid_o, write_ready_i, {layer_o, addresses_o})
   `CASC_ASSERT(StartLegal, !begin_run || (layers_i != '0 && images_i != '0
       && images_i <= CountBits'(MaxImages)))

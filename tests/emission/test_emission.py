@@ -218,7 +218,7 @@ def decoded(
 ) -> tuple[list[dict[str, int]], dict[str, ChannelRecords]]:
     """Return a unit's descriptors and its layers' records, found by the descriptors' offsets."""
     weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
-    image = unit_image(network, EngineSizes(3, 4), 2, weights, channels)
+    image = unit_image(network, EngineSizes(5, 3, 4), 2, weights, channels)
     found = decode_all(image.descriptors)
     assert len(image.descriptors) == 4 * WORDS * len(image.map.steps)
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
@@ -349,7 +349,7 @@ def test_memory_map_survives_its_file(tmp_path: Path) -> None:
     made = planned(8, 4)
     weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
     found = MemoryMap(
-        *(unit_image(unit, EngineSizes(3, 4), 2, weights, channels).map
+        *(unit_image(unit, EngineSizes(5, 3, 4), 2, weights, channels).map
           for unit in (made.lpu, made.hpu))
     )  # fmt: skip
     (tmp_path / MEMORY_MAP_FILE).write_text(found.to_json())

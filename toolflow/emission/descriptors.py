@@ -1,6 +1,6 @@
-"""Layer descriptors: what an engine's sequencer reads of each step, 128 bytes each.
+"""Layer descriptors: what an engine's sequencer reads of each step, 256 bytes each.
 
-A descriptor is 32 little-endian 32-bit words. ``FIELDS`` is the format's one definition;
+A descriptor is 64 little-endian 32-bit words. ``FIELDS`` is the format's one definition;
 ``rtl/engine/descriptor_pkg.sv`` is generated from it (``descriptor_package``). Whatever takes a
 division or a product is made here, for one engine's tile sizes: they stand in the descriptor, so
 that an engine of other sizes refuses it.
@@ -33,6 +33,10 @@ output:
 * max pooling moves words: input and output share one format, whose bounds ``low`` and ``high``
   are.
 
+Fields ``read_*`` are the activation reader's job (``hardware.act_jobs``): those of ``act_job_t``
+that no other field says. A dense layer's are for as many images as the workspace holds; a run of
+fewer has fewer rows, and what follows from their number the engine works out by itself.
+
 A ``wide`` tensor's words are ``LOGIT_BITS`` wide and signed at any precision: the logits and what
 becomes them by pooling alone.
 """
@@ -47,7 +51,7 @@ import numpy as np
 
 from toolflow.emission.address_map import AddressMap, Placement
 from toolflow.emission.memory_images import BLOCK_WORDS, ParameterImage, WeightImage
-from toolflow.emission.steps import Schedule, Step
+from toolflow.emission.steps import Schedule, Step, map_shape
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
@@ -58,6 +62,16 @@ from toolflow.emulator.integer_network import (
 )
 from toolflow.errors import UserError
 from toolflow.fixedpoint import Format, reciprocal_of
+from toolflow.hardware.act_jobs import (
+    MapPlace,
+    ReaderSizes,
+    Window,
+    add_job,
+    conv_job,
+    dense_job,
+    pool_job,
+)
+from toolflow.hardware.engine import DATA_BITS, VECTOR_LANES
 from toolflow.network.graph import (
     Activate,
     Add,
@@ -67,9 +81,10 @@ from toolflow.network.graph import (
     Lrn,
     MaxPool,
     Pool,
+    Shape,
 )
 
-WORDS = 32
+WORDS = 64
 
 
 @dataclass(frozen=True)
@@ -137,12 +152,9 @@ FIELDS = (
     Field("second_stride", 19, 0, 32, "bytes from an image to the next"),
     Field("out_base", 20, 0, 32, "output"),
     Field("out_stride", 21, 0, 32, "bytes from an image to the next"),
-    Field("in_pixel_bytes", 22, 0, 16, "bytes from a pixel to the next, first input"),
-    Field("second_pixel_bytes", 22, 16, 16, "second input"),
-    Field("out_pixel_bytes", 23, 0, 16, "output"),
-    Field("window", 23, 16, 8, "normalisation: channels of its window"),
-    Field("table_floor", 23, 24, 5, "log2 of the width of its table's narrowest segments"),
-    Field("in_line_bytes", 24, 0, 32, "bytes from a line to the next, first input"),
+    Field("out_pixel_bytes", 22, 0, 16, "bytes from a pixel to the next, output"),
+    Field("window", 22, 16, 8, "normalisation: channels of its window"),
+    Field("table_floor", 22, 24, 5, "log2 of the width of its table's narrowest segments"),
     Field("weight_offset", 25, 0, 32, "high plane"),
     Field("weight_low_offset", 26, 0, 32, "low plane"),
     Field("records_offset", 27, 0, 32, "output channels' records; normalisation: its table"),
@@ -152,7 +164,45 @@ FIELDS = (
     Field("segment_chunks", 30, 16, 16, "chunks of a segment, but for the last one"),
     Field("segment_depth", 31, 0, 16, "depth of a segment, but for the last one"),
     Field("last_segment_depth", 31, 16, 16, "depth of the last segment, if there are several"),
+    Field("read_store_container", 32, 0, 3, "log2 of a word's bits on chip"),
+    Field("read_resident", 32, 3, 1, "a block is loaded once"),
+    Field("read_kernel_rows", 32, 8, 8, "lines of the window"),
+    Field("read_kernel_runs", 32, 16, 8, "runs of a line of it"),
+    Field("read_stride_lines", 32, 24, 8, "lines from a window to the next below"),
+    Field("read_blocks", 33, 0, 16, "groups of channels on chip together"),
+    Field("read_tile_rows", 33, 16, 16, "rows of a row tile"),
+    Field("read_lines", 34, 0, 16, "fetched"),
+    Field("read_runs", 34, 16, 16, "of a line"),
+    Field("read_groups", 35, 0, 16, "of a block"),
+    Field("read_column_tiles", 35, 16, 16, "of a group"),
+    Field("read_out_width", 36, 0, 16, "output pixels of a line"),
+    Field("read_height", 36, 16, 16, "lines of the map"),
+    Field("read_segments", 37, 0, 16, "of a dense layer's depth"),
+    Field("read_pad_top", 37, 16, 8, "lines of padding"),
+    Field("read_loads", 38, 0, 32, "how often a block is fetched"),
+    Field("read_run_words", 39, 0, 32, "words of a run"),
+    Field("read_last_run_words", 40, 0, 32, "in the last line"),
+    Field("read_block_words", 41, 0, 32, "from a block to the next"),
+    Field("read_tile_step", 42, 0, 32, "bytes from a tile to the next"),
+    Field("read_line_step", 43, 0, 32, "from a line to the next"),
+    Field("read_second_line_step", 44, 0, 32, "in the second tensor"),
+    Field("read_run_step", 45, 0, 32, "from a run to the next"),
+    Field("read_second_run_step", 46, 0, 32, "in the second tensor"),
+    Field("read_line_slots", 47, 0, 32, "slots of a line"),
+    Field("read_top_slots", 48, 0, 32, "of the padding above"),
+    Field("read_row_slots", 49, 0, 32, "of the lines that a window moves down"),
+    Field("read_left_slots", 50, 0, 32, "of the padding before a line"),
+    Field("read_pixel_slots", 51, 0, 32, "from a window to the next"),
+    Field("read_kernel_step", 52, 0, 32, "from a run of the window to the next"),
+    Field("read_run_slots", 53, 0, 32, "of a run"),
+    Field("read_last_run_slots", 54, 0, 32, "of the last segment"),
+    Field("read_group_slots", 55, 0, 32, "from a group to the next"),
+    Field("read_load_slots", 56, 0, 32, "of all that is loaded"),
+    Field("read_window_slots", 57, 0, 32, "that must be on chip at once"),
 )
+
+
+_READ_FIELDS = tuple(field.name for field in FIELDS if field.name.startswith("read_"))
 
 
 class Op(IntEnum):
@@ -183,13 +233,20 @@ class EngineSizes:
     """The parameters of an engine that its descriptors depend on.
 
     Attributes:
-        t_p, t_c: tile sizes, T_P and T_C.
+        t_r, t_p, t_c: tile sizes, T_R, T_P and T_C.
         weight_words: words of the weight reader's buffer.
+        act_words: words of the activation reader's buffer.
+        vector_lanes: words of a beat for the vector unit.
+        data_bits: width of the memory port.
     """
 
+    t_r: int
     t_p: int
     t_c: int
     weight_words: int = 1 << 24
+    act_words: int = 1 << 20
+    vector_lanes: int = VECTOR_LANES
+    data_bits: int = DATA_BITS
 
 
 def segments(sizes: EngineSizes, depth: int) -> tuple[int, int]:
@@ -308,7 +365,60 @@ class _Descriptors:
             }
         if len(step.inputs) == 2:
             values |= self._tensor("second", step.inputs[1])
-        return values
+        return values | self._read(step)
+
+    def _read(self, step: Step) -> dict[str, int]:
+        """Return the activation reader's fields.
+
+        Raises:
+            UserError: its buffer is too small.
+        """
+        spec, sizes = step.layer.layer, self.sizes
+        reader = ReaderSizes(
+            sizes.t_r, sizes.t_p, self.act_bits, sizes.vector_lanes, sizes.act_words,
+            sizes.data_bits,
+        )  # fmt: skip
+        place = self._place(step.inputs[0])
+        zero = self.schedule.formats[step.inputs[0]].zero
+        if isinstance(spec, Dense):
+            tensor, product = self.addresses.placements[step.inputs[0]], spec.matmul
+            tiles = -(-product.columns // sizes.t_c)
+            job = dense_job(
+                0, tensor.image_stride, place.container, place.signed, product.depth,
+                self.addresses.batch, tiles, reader,
+            )  # fmt: skip
+        elif isinstance(spec, Conv):
+            product = spec.matmul
+            tiles = -(-product.columns // sizes.t_c)
+            window = Window(_kernel(spec), spec.stride, spec.pads[:2], _size(spec.out_shape))
+            job = conv_job(place, product.groups, window, tiles, zero, reader)
+        elif isinstance(spec, Pool):
+            window = Window(spec.kernel, spec.stride, spec.pads[:2], _size(spec.out_shape))
+            job = pool_job(place, window, zero, reader)
+        elif isinstance(spec, Add):
+            job = add_job(place, self._place(step.inputs[1]), reader)
+        else:
+            window = Window((1, 1), (1, 1), (0, 0), (place.height, place.width))
+            job = pool_job(place, window, zero, reader)
+        if not job.fits(reader):
+            raise UserError(
+                f"layer {step.name} needs {job.window_slots} words of its input on chip at once, "
+                f"more than an engine with a buffer of {sizes.act_words} words has room for"
+            )
+        return {name: getattr(job, name.removeprefix("read_")) for name in _READ_FIELDS}
+
+    def _place(self, name: str) -> MapPlace:
+        """Return a tensor as the activation reader's jobs want it, at address 0."""
+        place = self.addresses.placements[name]
+        return MapPlace(
+            base=0,
+            height=place.height,
+            width=place.width,
+            channels=place.channels,
+            pixel_bytes=_pixel_bytes(place),
+            container=place.container.bit_length() - 1,
+            signed=self.schedule.formats[name].signed,
+        )
 
     def _tensor(self, prefix: str, name: str) -> dict[str, int]:
         """Return a tensor's address and layout; its sizes too, but for a second input."""
@@ -317,7 +427,6 @@ class _Descriptors:
             f"{prefix}_container": place.container.bit_length() - 1,
             f"{prefix}_base": place.base,
             f"{prefix}_stride": place.image_stride,
-            f"{prefix}_pixel_bytes": _pixel_bytes(place),
         }
         if prefix != "second":
             values |= {
@@ -326,10 +435,9 @@ class _Descriptors:
                 f"{prefix}_width": place.width,
             }
         if prefix == "in":
-            values |= {
-                "in_images": int(place.in_images),
-                "in_line_bytes": place.width * _pixel_bytes(place),
-            }
+            values["in_images"] = int(place.in_images)
+        elif prefix == "out":
+            values["out_pixel_bytes"] = _pixel_bytes(place)
         return values
 
     def _product(self, layer: IntegerMatmul) -> dict[str, int]:
@@ -357,8 +465,7 @@ class _Descriptors:
             **_segments(sizes, product.depth),
         }
         if isinstance(spec, Conv):
-            kernel = (spec.weight.shape[2], spec.weight.shape[3])
-            values |= _geometry(kernel, spec.stride, spec.pads)
+            values |= _geometry(_kernel(spec), spec.stride, spec.pads)
         return values
 
 
@@ -408,6 +515,14 @@ def _segments(sizes: EngineSizes, depth: int) -> dict[str, int]:
         "segment_depth": each,
         "last_segment_depth": depth - (count - 1) * each,
     }
+
+
+def _kernel(spec: Conv) -> tuple[int, int]:
+    return spec.weight.shape[2], spec.weight.shape[3]
+
+
+def _size(shape: Shape) -> tuple[int, int]:
+    return map_shape(shape)[1:]
 
 
 def _pixel_bytes(place: Placement) -> int:

@@ -20,6 +20,7 @@ from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
 from toolflow.emulator.reference import run_reference
 from toolflow.fixedpoint import IntArray
+from toolflow.hardware.engine import weight_buffer_words
 from toolflow.plan import MODEL_FILE, PLAN_FILE, EngineRecord, Plan
 from toolflow.report.report import write_report
 
@@ -55,7 +56,13 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
     def image(
         network: IntegerNetwork, engine: EngineRecord, parameters: ParameterImage
     ) -> UnitImage:
-        sizes = EngineSizes(engine.t_p, engine.t_c)
+        sizes = EngineSizes(
+            t_r=engine.t_r,
+            t_p=engine.t_p,
+            t_c=engine.t_c,
+            weight_words=weight_buffer_words(engine.t_p, engine.t_c, engine.weight_depth),
+            act_words=engine.act_buffer_words,
+        )
         return unit_image(network, sizes, plan.design.batch, weights, parameters)
 
     lpu = image(accelerator.lpu, plan.design.lpu, channels[0])

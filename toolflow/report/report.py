@@ -204,7 +204,7 @@ to be enough for any image (largest possible sums {plan.lpu.accumulator_limit:,}
 | `plan.json` | every decision, for programs |
 | `cascade_config_pkg.sv` | parameters of the hardware |
 | `weights.bin`, `channels.bin` | the one copy of the parameters, the HPU's |
-| `descriptors_lpu.bin`, `descriptors_hpu.bin` | a 128-byte descriptor a layer |
+| `descriptors_lpu.bin`, `descriptors_hpu.bin` | a 256-byte descriptor a layer |
 | `memory_map.json` | where each unit's images and activations lie |
 | `exp_table.mem` | the CEU's exponential table |
 | `golden.npz` | images, logits, decisions and tensors that the RTL must reproduce |

@@ -93,7 +93,9 @@ class Bench:
         self.joins = bool(int(dut.Join.value))
         self.stored_bits, self.bits = int(dut.StoredBits.value), int(dut.WeightBits.value)
         self.t_r = int(dut.TR.value)
-        self.sizes = EngineSizes(int(dut.TP.value), int(dut.TC.value), int(dut.BufferWords.value))
+        self.sizes = EngineSizes(
+            int(dut.TR.value), int(dut.TP.value), int(dut.TC.value), int(dut.BufferWords.value)
+        )
         self.beat_bytes = int(dut.DataBits.value) // 8
         self.memory = Memory(MEMORY_BYTES)
         self.port = MemoryPort(self.memory, self.beat_bytes)

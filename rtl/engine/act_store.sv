@@ -73,28 +73,28 @@ module act_store
   // A piece is the words of a beat that one cycle takes: all of them, or where they become wider,
   // as many as fill a beat.
   logic        begun_q;     // the command's first piece was taken
-  logic [6:0]  word_q;      // in the command's beat
+  logic [7:0]  word_q;      // in the command's beat
   logic [14:0] left_q;      // words of the command
 
   logic [2:0]  from, to, widest;
   logic        is_signed;
-  logic [6:0]  word, next_word, beat_words, lanes, in_piece;
+  logic [7:0]  word, next_word, beat_words, lanes, in_piece;
   logic [14:0] left, room;
-  logic [6:0]  count;
+  logic [7:0]  count;
   logic        take, beat_ends, command_ends;
 
   assign from         = tag_i.second ? job_i.second_container : job_i.container;
   assign to           = job_i.store_container;
   assign widest       = (from > to) ? from : to;
   assign is_signed    = tag_i.second ? job_i.second_signed : job_i.is_signed;
-  assign beat_words   = 7'(DataBits) >> from;
-  assign lanes        = 7'(DataBits) >> widest;
-  assign word         = begun_q ? word_q : 7'(tag_i.first);
+  assign beat_words   = 8'(DataBits) >> from;
+  assign lanes        = 8'(DataBits) >> widest;
+  assign word         = begun_q ? word_q : 8'(tag_i.first);
   assign left         = begun_q ? left_q : tag_i.words;
   assign in_piece     = word & (lanes - 1'b1);
   assign room         = 15'(lanes - in_piece);
   assign command_ends = left <= room;
-  assign count        = command_ends ? left[6:0] : room[6:0];
+  assign count        = command_ends ? left[7:0] : room[7:0];
   assign next_word    = word + count;
   assign beat_ends    = command_ends || next_word == beat_words;
 
@@ -117,7 +117,7 @@ module act_store
   // ---------------------------------------------------------------- width
 
   logic [2:0]          shift;   // which piece of the beat: words before it, over the lanes
-  logic [6:0]          part;
+  logic [7:0]          part;
   logic [DataBits-1:0] resized;
 
   assign shift = 3'(DataLog) - widest;

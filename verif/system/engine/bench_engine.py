@@ -34,7 +34,7 @@ from verif.common.streams import Testbench, never, stall_patterns
 IntArray = NDArray[np.int64]
 
 GUARD = 256
-READERS = ("descriptor_", "act_", "weight_", "record_")
+READERS = ("descriptor_", "act_", "high_", "low_", "record_")
 BASES = ("descriptors", "weights", "records", "images", "workspace")
 
 

@@ -23,7 +23,7 @@ CONFIGURATIONS = {
     "12x6bit_128": parameters(12, 6, 8, 2048, 128),
     "27x4bit_128": parameters(27, 4, 4, 2048, 128),
     "16x4bit_64": parameters(16, 4, 2, 2048, 64),
-    "5x2bit_64": parameters(5, 2, 1, 2048, 64),
+    "5x2bit_64": parameters(5, 2, 1, 4096, 64),
     "1x3bit_128": parameters(1, 3, 3, 2048, 128),
     "9x16bit_64": parameters(9, 16, 5, 2048, 64),
     "64x8bit_128": parameters(64, 8, 16, 2048, 128),

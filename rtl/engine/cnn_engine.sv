@@ -36,7 +36,7 @@ module cnn_engine
     parameter  int unsigned MaxImages    = 64,    // 1..4096: of a run
     parameter  bit          Lpu          = 1'b0,  // weights are high planes, biases are corrected
     parameter  bit          LeakySupport = 1'b1,
-    parameter  bit          LrnSupport   = 1'b0,
+    parameter  int unsigned LrnSize      = 0,     // 0: no normalisation; else 3..15, odd: widest window
     localparam int unsigned ImageBits    = index_bits(MaxImages),
     localparam int unsigned CountBits    = $clog2(MaxImages + 1)
 ) (
@@ -112,6 +112,7 @@ module cnn_engine
     input  logic                  wr_idle_i
 );
 
+  `CASC_CHECK_PARAM(lrn_size, LrnSize == 0 || (LrnSize % 2 == 1 && LrnSize >= 3 && LrnSize <= 15))
   `CASC_CHECK_PARAM(vector_lanes, VectorLanes >= 4 && VectorLanes <= 32 && VectorLanes % 4 == 0)
 
   // ---------------------------------------------------------------- sequencer
@@ -129,7 +130,7 @@ module cnn_engine
   assign is_product = layer.op inside {8'(OP_CONV), 8'(OP_DENSE)};
   assign is_lrn     = layer.op == 8'(OP_LRN);
   assign rows       = (layer.op == 8'(OP_DENSE)) ? 32'(images) : layer.rows;
-  assign layer_fits = read_fits && (!is_product || weights_fit) && (!is_lrn || LrnSupport)
+  assign layer_fits = read_fits && (!is_product || weights_fit) && (!is_lrn || 32'(layer.window) <= LrnSize)
       && (LeakySupport || !layer.leaky);
 
   engine_sequencer #(
@@ -414,7 +415,7 @@ module cnn_engine
 
   assign plain_ready = vector_ready && !is_lrn;
 
-  if (LrnSupport) begin : gen_lrn
+  if (LrnSize != 0) begin : gen_lrn
     logic                                 normal_in_ready, normal_valid, normal_last;
     logic [VectorLanes-1:0][MAX_BITS-1:0] normal_words;
     logic [VectorLanes-1:0][ActBits-1:0]  narrow_words;
@@ -467,7 +468,8 @@ module cnn_engine
     lrn_unit #(
         .VectorLanes(VectorLanes),
         .WordBits   (ActBits),
-        .OutBits    (MAX_BITS)
+        .OutBits    (MAX_BITS),
+        .MaxSize    (LrnSize)
     ) u_lrn (
         .clk_i,
         .rst_ni,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,9 +156,11 @@ class Bench(ReaderBench):
             bits, container = self.vector_word()
             images.append(self.words(shape, bits, signed=signed))
             places.append(self.lay_out(images[-1], container, signed, *self.gaps(container)))
-        job = add_job(*places, self.sizes)
-        signs = places[0].signed, places[1].signed
-        beats = add_beats(*images, self.sizes.vector_lanes, 16, signs)
+        first, second = places
+        job = add_job(first, second, self.sizes)
+        beats = add_beats(
+            images[0], images[1], self.sizes.vector_lanes, 16, (first.signed, second.signed)
+        )
         self.count(job, self.send(job, beats))
         return job
 

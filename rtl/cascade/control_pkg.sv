@@ -67,7 +67,8 @@ package control_pkg;
     RUN_HPU,      // the HPU failed
     RUN_LOGITS,   // an image's logits were read with an error
     RUN_RECORDS,  // a record was written with an error
-    RUN_ABORTED   // the host asked for it
+    RUN_ABORTED,  // the host asked for it
+    RUN_TIMEOUT   // memory stopped answering: a soft reset is needed (cascade_core)
   } outcome_e;
 
   // What happened since the start of a run.

@@ -202,7 +202,7 @@ module output_writer
       length_q       <= LengthBits'(bytes);
       segment_addr_q <= addr_q;
     end else if (chunk_ready) begin
-      segment_q      <= segment_q >> DataBits;
+      segment_q      <= $bits(segment_q)'({DataBits'(0), segment_q} >> DataBits);
       length_q       <= length_q - LengthBits'(BeatBytes);
       segment_addr_q <= segment_addr_q + addr_t'(BeatBytes);
     end

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from verif.common.rtl_sources import INCLUDE_DIRS, closure, rtl_files  # noqa: E402
+from toolflow.simulation.rtl_sources import INCLUDE_DIRS, closure, rtl_files  # noqa: E402
 
 SLANG_WAIVERS = {
     "sign-conversion": "same-width ports of packed arrays carry signed words; widths are checked",

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from verif.common.rtl_sources import INCLUDE_DIRS, closure, rtl_files  # noqa: E402
+from toolflow.simulation.rtl_sources import INCLUDE_DIRS, closure, rtl_files  # noqa: E402
 
 DATA = ROOT / "toolflow" / "hardware" / "data"
 

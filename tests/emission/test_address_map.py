@@ -40,7 +40,7 @@ from toolflow.network.graph import (
 )
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups
-from verif.common.stepwise import memory_words
+from toolflow.simulation.expected import memory_words
 
 GUARD = 256
 RELU = Activation(ActivationKind.RELU)

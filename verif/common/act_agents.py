@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolflow.hardware.act_jobs import ActJob, MapPlace, ReaderSizes
+from toolflow.simulation.rtl_sources import RTL
 from verif.common.act_reference import Beat
 from verif.common.memory_port import Memory, MemoryPort, ReadClient, ReadSignals
-from verif.common.rtl_sources import RTL
 from verif.common.scoreboard import Scoreboard
 from verif.common.streams import Stall, StreamDriver, StreamMonitor, Testbench, never
 

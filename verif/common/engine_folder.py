@@ -32,7 +32,7 @@ from toolflow.network.graph import Network
 from toolflow.network.importer import load_network
 from toolflow.plan import MODEL_FILE, read_plan
 from toolflow.quantisation.scheme import Scheme
-from verif.common.stepwise import memory_words
+from toolflow.simulation.expected import memory_words
 
 IntArray = NDArray[np.int64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from toolflow.simulation.rtl_sources import RTL, closure
 from verif.common.memory_port import Memory
 from verif.common.packing import pack, unpack, wrap
-from verif.common.rtl_sources import RTL, closure
 from verif.common.scoreboard import Scoreboard
 from verif.common.simulation import SimulationError, simulate
 from verif.common.tiling import Tiling, row_cycles, streams, tile_rows

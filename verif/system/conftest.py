@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from toolflow.cli import main
-from verif.common.rtl_sources import ROOT
+from toolflow.simulation.rtl_sources import ROOT
 from verif.system.leaky_network import write_images, write_model
 
 PLANS = ROOT / "build" / "verif"

@@ -19,8 +19,8 @@ from toolflow.emission.descriptors import EngineSizes
 from toolflow.network.graph import Network
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups
+from toolflow.simulation.rtl_sources import ROOT, RTL
 from verif.common.engine_folder import units_of, write_folder
-from verif.common.rtl_sources import ROOT, RTL
 from verif.common.simulation import SimulationError, simulate
 
 TOP = RTL / "engine" / "cnn_engine.sv"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verif.common.rtl_sources import RTL
+from toolflow.simulation.rtl_sources import RTL
 from verif.common.simulation import simulate
 
 TOP = RTL / "engine" / "act_reader.sv"

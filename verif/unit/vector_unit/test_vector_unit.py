@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from verif.common.rtl_sources import RTL
+from toolflow.simulation.rtl_sources import RTL
 from verif.common.simulation import SimulationError, build, simulate
 
 TOP = RTL / "engine" / "vector_unit.sv"

@@ -1,0 +1,1 @@
+"""Simulation of planned accelerators: Verilator builds, memory, comparison with the emulator."""

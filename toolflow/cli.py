@@ -39,6 +39,7 @@ from toolflow.report.report import (
     summary_rows,
     unit_rows,
 )
+from toolflow.simulation.run import RESULT_FILE, Settings, SimulationResult, simulate_plan
 
 app = typer.Typer(
     add_completion=False,
@@ -169,6 +170,31 @@ def report(
     else:
         _print_plan(made)
         out.print(f"\nwritten: {escape(str(folder / REPORT_FILE))}")
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="A plan's folder.", show_default=False)],
+    images: Annotated[int, typer.Option(min=1, help="How many of the plan's golden images.")] = 8,
+    stalls: Annotated[
+        int, typer.Option(min=0, help="Seed of random pauses of the memory; 0: none.")
+    ] = 0,
+    latency: Annotated[int, typer.Option(min=0, help="Cycles to memory's first beat.")] = 40,
+    assertions: Annotated[bool, typer.Option(help="Check the RTL's assertions.")] = True,
+    threads: Annotated[int, typer.Option(min=1, help="Simulator threads.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run the planned RTL in Verilator and compare every word with the emulator."""
+    settings = Settings(
+        images=images, latency=latency, stalls=stalls, assertions=assertions, threads=threads
+    )
+    with _progress() as progress:
+        result = simulate_plan(folder, settings, progress)
+    if as_json:
+        _print_json(dataclasses.asdict(result))
+    else:
+        _print_simulation(result)
+        out.print(f"\nwritten: {escape(str(folder / RESULT_FILE))}")
 
 
 @app.command()
@@ -309,6 +335,26 @@ def _print_evaluation(result: Evaluation) -> None:
         f"error against the HPU ({result.metric}): {100 * result.error_increase:+.2f} points, "
         f"at most {100 * result.error_increase_bound:.2f} with {100 * result.confidence:g} % "
         "confidence (if planning has not seen these images)"
+    )
+
+
+def _print_simulation(result: SimulationResult) -> None:
+    _print_table(
+        ("unit", "step", "op", "images", "words equal", "cycles", "predicted", ""),
+        [
+            (
+                step.unit.upper(), step.name, step.op, f"{step.images}", f"{step.words:,}",
+                f"{step.cycles:,}", f"{step.predicted:,}" if step.predicted else "",
+                f"{100 * (step.predicted / step.cycles - 1):+.1f} %" if step.predicted else "",
+            )
+            for step in result.steps
+        ],
+    )  # fmt: skip
+    out.print(
+        f"\n{result.images} images, {result.forwarded} forwarded: {result.words:,} words of every "
+        f"step's output and all result records equal the emulator's\n{result.cycles:,} cycles in "
+        f"{result.seconds:.1f} s (build {result.build_seconds:.0f} s); "
+        f"{sum(result.read_bytes):,} bytes read, {sum(result.written_bytes):,} written"
     )
 
 

@@ -15,7 +15,7 @@ from toolflow.errors import UserError
 from toolflow.fixedpoint import Format
 from toolflow.quantisation.scheme import Precision, Scheme, WeightFormat
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PLAN_FILE = "plan.json"
 MODEL_FILE = "model.onnx"
 
@@ -267,7 +267,10 @@ class RooflineRecord:
 
 @dataclass(frozen=True)
 class DeviceRecord:
-    """The device the design was made for; ``clock_mhz`` is what was assumed."""
+    """The device the design was made for; ``clock_mhz`` is what was assumed.
+
+    ``axi_bits`` is the data width of the engines' memory ports, 64 or 128.
+    """
 
     name: str
     part: str
@@ -276,6 +279,7 @@ class DeviceRecord:
     dsp: int
     bram: int
     bandwidth_gb_per_s: float
+    axi_bits: int
     clock_mhz: float
 
 

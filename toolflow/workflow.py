@@ -15,9 +15,8 @@ from toolflow.confidence.protocol import Estimated, Guaranteed, ToleranceProtoco
 from toolflow.datasets import Samples, load_samples, preprocess
 from toolflow.emission.directory import check_target, whole_files
 from toolflow.emission.files import GOLDEN_IMAGES, Accelerator, write_plan
-from toolflow.emission.stored_parameters import read_parameters
 from toolflow.emulator.exact_float import Emulator
-from toolflow.emulator.integer_network import compile_network, cut_network, quantise_images
+from toolflow.emulator.integer_network import quantise_images
 from toolflow.errors import UserError
 from toolflow.evaluation import TOP5_CLASSES, Evaluation, evaluate_cascade, top_of
 from toolflow.exploration.search import Explorer
@@ -27,7 +26,8 @@ from toolflow.network.float_reference import float_logits
 from toolflow.network.graph import Network
 from toolflow.network.importer import load_network
 from toolflow.network.metadata import PreprocessingOverride
-from toolflow.plan import MODEL_FILE, Plan, read_plan
+from toolflow.plan import Plan
+from toolflow.planned import load_units
 from toolflow.planning.candidates import EvaluationSet, shuffled
 from toolflow.planning.planner import Planner
 from toolflow.planning.records import plan_of
@@ -135,32 +135,17 @@ def run_plan(folder: Path, data: str, threads: int, progress: Progress) -> Plann
     Raises:
         UserError: the folder or the images are unusable.
     """
-    plan = read_plan(folder)
-    model = folder / MODEL_FILE
-    record = plan.network.preprocessing
-    network = load_network(
-        model,
-        PreprocessingOverride(
-            scale=record.scale,
-            mean=record.mean,
-            std=record.std,
-            channel_order=record.channel_order,
-        ),
-    )
-    if network.sha256 != plan.network.sha256:
-        raise UserError(f"{model}: is not the model that {folder} was planned for; plan again")
+    planned = load_units(folder)
+    plan, network = planned.plan, planned.network
     progress("reading the images")
     samples = load_samples(data, network)
     images = preprocess(samples, network.preprocessing)
-    lpu_scheme = plan.scheme("lpu")
-    stored = read_parameters(folder, network, plan.scheme("hpu"), lpu_scheme)
-    words = quantise_images(images, stored.input_format)
-    lpu = cut_network(network, lpu_scheme, stored)
+    words = quantise_images(images, planned.stored.input_format)
     logits = {}
-    for unit, compiled in (("hpu", compile_network(network, stored)), ("lpu", lpu)):
+    for unit, compiled in (("hpu", planned.hpu), ("lpu", planned.lpu)):
         progress(f"running the {unit.upper()} on {len(images)} images")
         logits[unit] = Emulator(compiled, threads).logits(words)
-    frac = lpu.logit_format.frac
+    frac = planned.lpu.logit_format.frac
     return PlannedRun(
         plan, network, images, LabelledLogits(logits["lpu"], logits["hpu"], samples.labels, frac)
     )

@@ -2,7 +2,7 @@
 //
 // The cascade without its registers: both units, the CEU's control, and their AXI4 masters.
 //
-// A run: see cascade_control; start_i takes config_i, units_i and layers_i must stand until done_o.
+// A run: see cascade_control; start_i takes config_i, units_i and layers_i.
 // Memory: three AXI4 masters: the LPU's at 0, the HPU's at 1, the control's (logits, records) at 2.
 // Errors: a run ends early with the control's outcome. Memory that does not answer for limit_i cycles
 //         (0: never) ends it with RUN_TIMEOUT: everything is stopped, and starts are refused until a
@@ -56,7 +56,7 @@ module cascade_core
     input  logic                            abort_i,
     input  logic                            soft_reset_i,
     input  run_config_t                     config_i,
-    input  engine_pkg::bases_t [1:0]        units_i,   // images and workspace are config_i's
+    input  engine_pkg::bases_t [1:0]        units_i,   // workspaces are config_i's
     input  logic               [1:0][15:0]  layers_i,  // descriptors
     input  logic               [AddrBits-1:0] axi_base_i,
     input  logic               [31:0]       limit_i,
@@ -77,6 +77,8 @@ module cascade_core
     output logic                [1:0]       layer_done_o,   // a unit has ended a step
     output logic                [1:0][15:0] layer_index_o,
     output logic                [1:0][31:0] layer_cycles_o,
+    output batch_t              [1:0]       layer_images_o,
+    output addr_t               [1:0]       layer_workspace_o,
 
     output logic [2:0]                 ar_valid_o,
     input  logic [2:0]                 ar_ready_i,
@@ -284,13 +286,20 @@ module cascade_core
 
   // ---------------------------------------------------------------- units
 
-  engine_pkg::bases_t [1:0] bases;
+  logic                           begin_run;
+  engine_pkg::bases_t [1:0]       bases_q;
+  logic               [1:0][15:0] layers_q;
+
+  assign begin_run = start_i && !busy_o;
+
+  always_ff @(posedge clk_i) begin
+    if (begin_run) begin
+      bases_q  <= units_i;
+      layers_q <= layers_i;
+    end
+  end
 
   for (genvar unit = 0; unit < 2; unit++) begin : gen_unit
-    always_comb begin
-      bases[unit]        = units_i[unit];
-      bases[unit].images = config_i.images;
-    end
 
     engine_unit #(
         .TR          (unit == 0 ? LpuTR : HpuTR),
@@ -319,9 +328,9 @@ module cascade_core
         .rst_ni         (parts_rst_n),
         .halt_i         (halt),
         .quiet_o        (quiet[unit]),
-        .clear_i        (start_i && !busy_o),
-        .bases_i        (bases[unit]),
-        .layers_i       (layers_i[unit]),
+        .clear_i        (begin_run),
+        .bases_i        (bases_q[unit]),
+        .layers_i       (layers_q[unit]),
         .axi_base_i,
         .limit_i,
         .list_write_i   (list_write[unit]),
@@ -372,10 +381,17 @@ module cascade_core
     );
   end
 
-  logic unused;
-  assign unused = ^{run_images};
+  // What a unit's run is about stands until the next one starts.
+  always_ff @(posedge clk_i) begin
+    for (int unsigned unit = 0; unit < 2; unit++) begin
+      if (run_valid[unit] && run_ready[unit]) begin
+        layer_images_o[unit]    <= run_images[unit];
+        layer_workspace_o[unit] <= run_workspace[unit];
+      end
+    end
+  end
 
   `CASC_CHECK_PARAM(lpu_weights, LpuWeightBits <= HpuWeightBits)
-  `CASC_ASSERT(LayersStand, $past(!rst_ni) || !$past(busy_o) || !busy_o || $stable(layers_i))
+  `CASC_ASSERT(LayersLegal, !begin_run || (layers_i[0] != '0 && layers_i[1] != '0))
 
 endmodule

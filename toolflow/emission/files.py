@@ -12,16 +12,15 @@ import numpy as np
 from toolflow.confidence.decision import decide
 from toolflow.confidence.exp_table import EXP_BITS, exp_table
 from toolflow.emission.config_package import render_package
-from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.directory import whole_directory
-from toolflow.emission.memory_images import ParameterImage, parameter_images, weight_image
-from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, UnitImage, unit_image
+from toolflow.emission.memory_images import parameter_images, weight_image
+from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, unit_image
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
+from toolflow.emission.top_parameters import engine_sizes
 from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
 from toolflow.emulator.reference import run_reference
 from toolflow.fixedpoint import IntArray
-from toolflow.hardware.engine import weight_buffer_words
-from toolflow.plan import MODEL_FILE, PLAN_FILE, EngineRecord, Plan
+from toolflow.plan import MODEL_FILE, PLAN_FILE, Plan
 from toolflow.report.report import write_report
 
 GOLDEN_FILE = "golden.npz"
@@ -53,20 +52,12 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
     weights = weight_image(accelerator.lpu, accelerator.stored)
     channels = parameter_images(accelerator.lpu, accelerator.hpu, accelerator.stored)
 
-    def image(
-        network: IntegerNetwork, engine: EngineRecord, parameters: ParameterImage
-    ) -> UnitImage:
-        sizes = EngineSizes(
-            t_r=engine.t_r,
-            t_p=engine.t_p,
-            t_c=engine.t_c,
-            weight_words=weight_buffer_words(engine.t_p, engine.t_c, engine.weight_depth),
-            act_words=engine.act_buffer_words,
+    lpu, hpu = (
+        unit_image(network, engine_sizes(plan, unit), plan.design.batch, weights, parameters)
+        for unit, network, parameters in zip(
+            ("lpu", "hpu"), (accelerator.lpu, accelerator.hpu), channels, strict=True
         )
-        return unit_image(network, sizes, plan.design.batch, weights, parameters)
-
-    lpu = image(accelerator.lpu, plan.design.lpu, channels[0])
-    hpu = image(accelerator.hpu, plan.design.hpu, channels[1])
+    )
     with whole_directory(target) as folder:
         (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
         shutil.copyfile(accelerator.model_path, folder / MODEL_FILE)

@@ -43,7 +43,7 @@ Windows = tuple[int, ...]
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_SLACK = 0.01
-ENGINES = (1, 2)
+ENGINES = (1,)
 DSP_LEVELS = 16
 KINDS = ("lut", "ff", "dsp", "bram")
 

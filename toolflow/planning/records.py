@@ -75,6 +75,7 @@ def plan_of(
             dsp=device.dsp,
             bram=device.bram,
             bandwidth_gb_per_s=device.usable_gb_per_s,
+            axi_bits=min(max(device.axi_bits, 64), 128),
             clock_mhz=device.clock_mhz,
         ),
         hpu=_unit(hpu),

@@ -12,16 +12,25 @@
 //   stalls SEED                other than 0: every channel pauses at random, latencies vary
 //   limit CYCLES               give up after so many
 //   trace                      report every step and wait for a line on standard input
-//   write ADDRESS VALUE        registers, in order; the run begins with the last of them
-//   read ADDRESS               registers that are read when the interrupt has come
+// and then what the host does, in order:
+//   write ADDRESS VALUE        a register
+//   read ADDRESS               a register, reported
+//   wait                       until the interrupt is there
+//   pause CYCLES
+//   fault PORT KIND COUNT      KIND read or write: the COUNT-th request from now on is answered with
+//   decode PORT KIND COUNT     SLVERR, or DECERR
+//   silence PORT COUNT         the port stops answering in COUNT cycles
+//   heal                       memory is reset: no faults, requests are forgotten
+//   mark TEXT                  reported
 //
-// Output lines: "step UNIT INDEX CYCLES IMAGES WORKSPACE NOW", "register ADDRESS VALUE",
+// Output lines: "step UNIT INDEX CYCLES IMAGES WORKSPACE NOW", "register ADDRESS VALUE", "mark TEXT",
 // "beats PORT READ WRITTEN", "end CYCLES"; "error TEXT" and exit code 1 if the design breaks a rule.
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -32,6 +41,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "Vtop.h"
@@ -71,8 +81,7 @@ struct Script {
     uint64_t stalls = 0;
     bool trace = false;
     std::vector<Region> regions;
-    std::vector<std::pair<uint32_t, uint32_t>> writes;
-    std::vector<uint32_t> reads;
+    std::vector<std::vector<std::string>> actions;
 };
 
 Script read_script(const char *path) {
@@ -93,15 +102,12 @@ Script read_script(const char *path) {
             Region region{};
             words >> region.first >> region.end >> region.read >> region.write;
             script.regions.push_back(region);
-        } else if (word == "write") {
-            std::pair<uint32_t, uint32_t> access;
-            words >> access.first >> access.second;
-            script.writes.push_back(access);
-        } else if (word == "read") {
-            uint32_t address = 0;
-            words >> address;
-            script.reads.push_back(address);
-        } else fail("script: " + line);
+        } else {
+            std::vector<std::string> action{word};
+            while (words >> word) action.push_back(word);
+            script.actions.push_back(action);
+            continue;
+        }
         if (words.fail()) fail("script: " + line);
     }
     return script;
@@ -199,11 +205,26 @@ public:
 
     uint64_t read_beats = 0, written_beats = 0;
 
+    void fault(bool write, unsigned response, uint64_t count) {
+        Fault &fault = write ? write_fault_ : read_fault_;
+        fault = {response, count};
+    }
+    void silence(uint64_t from) { silent_from_ = from; }
+    void heal() {
+        read_fault_ = write_fault_ = {};
+        silent_from_ = UINT64_MAX;
+        reads_.clear();
+        writes_.clear();
+        data_.clear();
+        answers_.clear();
+        offered_ = answering_ = false;
+    }
+
     // What happened in the cycle that ends: called with all signals settled.
     void sample(uint64_t now) {
         if (*s_.arvalid && *s_.arready) {
             check(*s_.araddr, *s_.arlen, *s_.arburst);
-            reads_.push_back({*s_.araddr, unsigned(*s_.arlen) + 1, now + delay()});
+            reads_.push_back({*s_.araddr, unsigned(*s_.arlen) + 1, now + delay(), strike(read_fault_)});
         }
         if (*s_.rvalid && *s_.rready) {
             read_beats++;
@@ -214,7 +235,7 @@ public:
         }
         if (*s_.awvalid && *s_.awready) {
             check(*s_.awaddr, *s_.awlen, *s_.awburst);
-            writes_.push_back({*s_.awaddr, unsigned(*s_.awlen) + 1, 0});
+            writes_.push_back({*s_.awaddr, unsigned(*s_.awlen) + 1, 0, strike(write_fault_)});
         }
         if (*s_.wvalid && *s_.wready) {
             written_beats++;
@@ -224,26 +245,33 @@ public:
             beat.strobe = *s_.wstrb;
             beat.last = *s_.wlast;
         }
-        if (*s_.bvalid && *s_.bready) answers_.pop_front();
+        if (*s_.bvalid && *s_.bready) {
+            answers_.pop_front();
+            answering_ = false;
+        }
         while (!data_.empty() && !writes_.empty()) write(now);
     }
 
     // What is offered in the next cycle.
     void drive(uint64_t now) {
-        *s_.arready = reads_.size() < kQueue && !pause();
-        if (!offered_ && !reads_.empty() && reads_.front().ready <= now && !pause() && rate_.take())
-            offered_ = true;
+        bool silent = now >= silent_from_;
+        *s_.arready = !silent && reads_.size() < kQueue && !pause();
+        if (!offered_ && !silent && !reads_.empty() && reads_.front().ready <= now && !pause())
+            offered_ = rate_.take();
         *s_.rvalid = offered_;
         if (offered_) {
             const Request &head = reads_.front();
             put(*s_.rdata, memory_.beat(head.address, index_, false, now));
             *s_.rlast = head.beats == 1;
+            *s_.rresp = head.response;
         }
-        *s_.awready = writes_.size() < kQueue && !pause();
-        *s_.wready = data_.size() < kQueue && !pause() && (!*s_.wvalid || rate_.take());
-        if (!*s_.bvalid || answers_.empty() || answered_ != answers_.front())
-            *s_.bvalid = !answers_.empty() && answers_.front() <= now && !pause();
-        if (*s_.bvalid) answered_ = answers_.front();
+        *s_.awready = !silent && writes_.size() < kQueue && !pause();
+        *s_.wready = !silent && data_.size() < kQueue && !pause()
+            && (!*s_.wvalid || rate_.take());
+        if (!answering_ && !silent && !answers_.empty() && answers_.front().ready <= now)
+            answering_ = !pause();
+        *s_.bvalid = answering_;
+        if (answering_) *s_.bresp = answers_.front().response;
     }
 
 private:
@@ -251,6 +279,15 @@ private:
         uint64_t address;
         unsigned beats;
         uint64_t ready;
+        unsigned response;
+    };
+    struct Answer {
+        uint64_t ready;
+        unsigned response;
+    };
+    struct Fault {
+        unsigned response = 0;
+        uint64_t count = 0;
     };
     struct Beat {
         uint8_t bytes[sizeof(Data)];
@@ -260,6 +297,11 @@ private:
 
     bool pause() { return stalls_ && random_.chance(pause_); }
     uint64_t delay() { return stalls_ ? random_.next() % (2 * latency_ + 1) : latency_; }
+
+    // The answer to a request, if the fault is for it.
+    static unsigned strike(Fault &fault) {
+        return fault.count && --fault.count == 0 ? fault.response : 0;
+    }
 
     void check(uint64_t address, unsigned length, unsigned burst) {
         uint64_t end = address + (uint64_t(length) + 1) * sizeof(Data) - 1;
@@ -276,7 +318,7 @@ private:
         head.address += sizeof(Data);
         if (beat.last != (--head.beats == 0)) fail("port " + std::to_string(index_) + ": wlast");
         if (beat.last) {
-            answers_.push_back(now + delay());
+            answers_.push_back({now + delay(), head.response});
             writes_.pop_front();
         }
         data_.pop_front();
@@ -290,11 +332,12 @@ private:
     bool stalls_;
     Random random_;
     unsigned pause_;
-    bool offered_ = false;
-    uint64_t answered_ = 0;
+    bool offered_ = false, answering_ = false;
+    uint64_t silent_from_ = UINT64_MAX;
+    Fault read_fault_, write_fault_;
     std::deque<Request> reads_, writes_;
     std::deque<Beat> data_;
-    std::deque<uint64_t> answers_;
+    std::deque<Answer> answers_;
 };
 
 #define CASC_PORT(name)                                                                            \
@@ -311,8 +354,8 @@ private:
 
 class Simulation {
 public:
-    using Data = decltype(Vtop::m_axi_lpu_rdata);
-    using Strobe = decltype(Vtop::m_axi_lpu_wstrb);
+    using Data = std::remove_reference_t<decltype(Vtop::m_axi_lpu_rdata)>;
+    using Strobe = std::remove_reference_t<decltype(Vtop::m_axi_lpu_wstrb)>;
 
     explicit Simulation(const Script &script)
         : script_(script), top(&context_), memory_(script),
@@ -331,10 +374,7 @@ public:
         top.rst_ni = 0;
         for (int k = 0; k < 4; k++) cycle();
         top.rst_ni = 1;
-        for (const auto &[address, value] : script_.writes) write(address, value);
-        while (!top.irq_o) cycle();
-        for (uint32_t address : script_.reads)
-            std::cout << "register " << address << ' ' << read(address) << '\n';
+        for (const auto &action : script_.actions) act(action);
         for (int port = 0; port < kPorts; port++)
             std::cout << "beats " << port << ' ' << ports_[port]->read_beats << ' '
                       << ports_[port]->written_beats << '\n';
@@ -343,6 +383,28 @@ public:
     }
 
 private:
+    void act(const std::vector<std::string> &action) {
+        const std::string &kind = action[0];
+        auto number = [&](std::size_t k) -> uint64_t {
+            if (k >= action.size()) fail("script: " + kind);
+            return std::stoull(action[k]);
+        };
+        if (kind == "write") write(uint32_t(number(1)), uint32_t(number(2)));
+        else if (kind == "read")
+            std::cout << "register " << number(1) << ' ' << read(uint32_t(number(1))) << std::endl;
+        else if (kind == "wait")
+            while (!top.irq_o) cycle();
+        else if (kind == "pause")
+            for (uint64_t k = number(1); k; k--) cycle();
+        else if (kind == "fault" || kind == "decode")
+            ports_.at(number(1))->fault(action.at(2) == "write", kind == "fault" ? 2 : 3, number(3));
+        else if (kind == "silence") ports_.at(number(1))->silence(now_ + number(2));
+        else if (kind == "heal")
+            for (auto &port : ports_) port->heal();
+        else if (kind == "mark") std::cout << "mark " << action.at(1) << std::endl;
+        else fail("script: " + kind);
+    }
+
     void cycle() {
         top.clk_i = 0;
         top.eval();

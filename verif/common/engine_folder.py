@@ -1,7 +1,7 @@
 """Folders that an engine's bench runs from: parameters, descriptors, map, expected words.
 
 They have the files of a plan's folder that the hardware needs, and ``expected_<unit>.npz``: the
-words of every tensor of a few images, by the tensors' names (``stepwise.memory_words``).
+words of every tensor of a few images, by the tensors' names (``toolflow.simulation.expected``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_images import parameter_images, weight_image
 from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, unit_image
 from toolflow.emission.steps import schedule_of
-from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE, read_parameters
+from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.emulator.integer_network import (
     IntegerNetwork,
     StoredParameters,
@@ -29,8 +29,7 @@ from toolflow.emulator.integer_network import (
 )
 from toolflow.fixedpoint import planar_high
 from toolflow.network.graph import Network
-from toolflow.network.importer import load_network
-from toolflow.plan import MODEL_FILE, read_plan
+from toolflow.planned import load_units
 from toolflow.quantisation.scheme import Scheme
 from toolflow.simulation.expected import memory_words
 
@@ -88,10 +87,7 @@ def write_expected(folder: Path, units: Units, images: IntArray) -> None:
 
 def expect_of_plan(folder: Path, images: int) -> None:
     """Add a plan's expected words for its first golden images."""
-    plan = read_plan(folder)
-    network = load_network(folder / MODEL_FILE)
-    hpu, lpu = plan.scheme("hpu"), plan.scheme("lpu")
-    stored = read_parameters(folder, network, hpu, lpu)
-    units = Units(stored, compile_network(network, stored), cut_network(network, lpu, stored))
+    planned = load_units(folder)
+    units = Units(planned.stored, planned.hpu, planned.lpu)
     golden = np.load(folder / GOLDEN_FILE)
     write_expected(folder, units, golden["images"][:images].astype(np.int64))

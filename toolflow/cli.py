@@ -180,13 +180,21 @@ def simulate(
         int, typer.Option(min=0, help="Seed of random pauses of the memory; 0: none.")
     ] = 0,
     latency: Annotated[int, typer.Option(min=0, help="Cycles to memory's first beat.")] = 40,
+    forward: Annotated[
+        int, typer.Option(min=0, help="Forward so many images at least; 0: as planned.")
+    ] = 0,
     assertions: Annotated[bool, typer.Option(help="Check the RTL's assertions.")] = True,
     threads: Annotated[int, typer.Option(min=1, help="Simulator threads.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Run the planned RTL in Verilator and compare every word with the emulator."""
     settings = Settings(
-        images=images, latency=latency, stalls=stalls, assertions=assertions, threads=threads
+        images=images,
+        latency=latency,
+        stalls=stalls,
+        forward=forward,
+        assertions=assertions,
+        threads=threads,
     )
     with _progress() as progress:
         result = simulate_plan(folder, settings, progress)

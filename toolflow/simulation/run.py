@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Settings:
         assertions: check the RTL's assertions.
         threads: of the simulator.
         limit: cycles to give up after.
+        forward: forward so many images at least, whatever the plan's threshold; 0: as planned.
     """
 
     images: int
@@ -57,6 +58,7 @@ class Settings:
     assertions: bool = True
     threads: int = 1
     limit: int = 10**12
+    forward: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,11 +183,14 @@ def simulate_cascade(
     begin = time.monotonic()
     built = build_cascade(cascade, settings)
     build_seconds = time.monotonic() - begin
+    progress("running the emulator")
+    logits = [_logits(network, images) for network in (cascade.lpu, cascade.hpu)]
+    cascade = replace(cascade, ceu=_forwarding(cascade.ceu, logits[0], settings.forward))
     with tempfile.TemporaryDirectory(prefix="cascade-") as scratch:
         memory = HostMemory(
             cascade.folder, cascade.memory_map, images, Path(scratch) / "memory", settings.stalls
         )
-        run = _Run(cascade, images, memory, progress)
+        run = _Run(cascade, images, logits, memory, progress)
         script = Path(scratch) / "script"
         script.write_text("\n".join(_script(cascade, len(images), memory, settings)) + "\n")
         return run.watch(built, script, build_seconds)
@@ -242,6 +247,7 @@ class _Run:
         self,
         cascade: Cascade,
         images: IntArray,
+        logits: list[IntArray],
         memory: HostMemory,
         progress: Progress,
     ) -> None:
@@ -254,8 +260,6 @@ class _Run:
             _UnitCheck(name, network, getattr(cascade.memory_map, name), images, memory)
             for name, network in zip(UNITS, networks, strict=True)
         ]
-        progress("running the emulator")
-        logits = [_logits(network, images) for network in networks]
         self._decision = decide(logits[0], cascade.ceu)
         self._logits = logits
         forwarded = np.flatnonzero(~self._decision.confident)
@@ -426,6 +430,15 @@ def _share_done(units: list[_UnitCheck]) -> float:
     """Return the share of all images' steps that have ended."""
     wanted = sum(len(unit.order) for unit in units)
     return sum(unit.ended + unit.part for unit in units) / max(wanted, 1)
+
+
+def _forwarding(ceu: CeuParameters, logits: IntArray, images: int) -> CeuParameters:
+    """Return registers that forward at least ``images`` of the images."""
+    decision = decide(logits, ceu)
+    if np.count_nonzero(~decision.confident) >= images:
+        return ceu
+    scores = np.sort(decision.score)
+    return replace(ceu, threshold=int(scores[min(images, len(scores)) - 1]) + 1)
 
 
 def _logits(network: IntegerNetwork, images: IntArray) -> IntArray:

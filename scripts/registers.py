@@ -15,8 +15,8 @@ from peakrdl_cheader.exporter import CHeaderExporter
 from peakrdl_regblock import RegblockExporter
 from peakrdl_regblock.cpuif.axi4lite import AXI4Lite_Cpuif_flattened
 from peakrdl_regblock.udps import ALL_UDPS
-from systemrdl import RDLCompiler
-from systemrdl.node import AddrmapNode, RegNode
+from systemrdl.compiler import RDLCompiler
+from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
 ROOT = Path(__file__).resolve().parents[1]
 RTL = ROOT / "rtl" / "registers"
@@ -85,6 +85,11 @@ def _clean(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()).rstrip() + "\n"
 
 
+def _reset(field: FieldNode) -> int:
+    value = field.get_property("reset")
+    return value if isinstance(value, int) else 0
+
+
 def _entries(top: AddrmapNode) -> Iterator[str]:
     for register in top.descendants(unroll=True):
         if not isinstance(register, RegNode):
@@ -92,7 +97,7 @@ def _entries(top: AddrmapNode) -> Iterator[str]:
         name = register.get_path_segments()
         yield f'    "{"_".join(name[1:])}": Register(\n'
         yield f"        0x{register.absolute_address:03X},\n"
-        reset = sum((field.get_property("reset") or 0) << field.lsb for field in register.fields())
+        reset = sum(_reset(field) << field.lsb for field in register.fields())
         yield f"        0x{reset:X},\n"
         fields = [
             f'Field("{field.inst_name}", {field.lsb}, {field.width})' for field in register.fields()

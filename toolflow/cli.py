@@ -175,7 +175,10 @@ def report(
 @app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="A plan's folder.", show_default=False)],
-    images: Annotated[int, typer.Option(min=1, help="How many of the plan's golden images.")] = 8,
+    images: Annotated[int, typer.Option(min=1, help="How many images.")] = 8,
+    data: Annotated[
+        str, typer.Option(help="Images, as for --eval; default: the plan's golden ones.")
+    ] = "",
     stalls: Annotated[
         int, typer.Option(min=0, help="Seed of random pauses of the memory; 0: none.")
     ] = 0,
@@ -190,6 +193,7 @@ def simulate(
     """Run the planned RTL in Verilator and compare every word with the emulator."""
     settings = Settings(
         images=images,
+        data=data,
         latency=latency,
         stalls=stalls,
         forward=forward,

@@ -55,7 +55,7 @@ class Grid:
     t_r: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
     t_p: tuple[int, ...] = (4, 8, 9, 12, 16, 18, 24, 27, 32, 36, 48, 64)
     t_c: tuple[int, ...] = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
-    act_buffer_words: tuple[int, ...] = (2048, 16384, 131072)
+    act_buffer_words: tuple[int, ...] = (16384, 131072)
 
 
 @dataclass(frozen=True)

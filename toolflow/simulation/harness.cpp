@@ -20,8 +20,9 @@
 //   fault PORT KIND COUNT      KIND read or write: the COUNT-th request from now on is answered with
 //   decode PORT KIND COUNT     SLVERR, or DECERR
 //   silence PORT COUNT         the port stops answering in COUNT cycles
+//   calm                       no faults any more; requests are answered
 //   heal                       memory is reset: no faults, requests are forgotten
-//   mark TEXT                  reported
+//   mark TEXT                  reported; waits for a line on standard input
 //
 // Output lines: "step UNIT INDEX CYCLES IMAGES WORKSPACE NOW", "register ADDRESS VALUE", "mark TEXT",
 // "beats PORT READ WRITTEN", "end CYCLES"; "error TEXT" and exit code 1 if the design breaks a rule.
@@ -210,9 +211,12 @@ public:
         fault = {response, count};
     }
     void silence(uint64_t from) { silent_from_ = from; }
-    void heal() {
+    void calm() {
         read_fault_ = write_fault_ = {};
         silent_from_ = UINT64_MAX;
+    }
+    void heal() {
+        calm();
         reads_.clear();
         writes_.clear();
         data_.clear();
@@ -399,10 +403,14 @@ private:
         else if (kind == "fault" || kind == "decode")
             ports_.at(number(1))->fault(action.at(2) == "write", kind == "fault" ? 2 : 3, number(3));
         else if (kind == "silence") ports_.at(number(1))->silence(now_ + number(2));
+        else if (kind == "calm")
+            for (auto &port : ports_) port->calm();
         else if (kind == "heal")
             for (auto &port : ports_) port->heal();
-        else if (kind == "mark") std::cout << "mark " << action.at(1) << std::endl;
-        else fail("script: " + kind);
+        else if (kind == "mark") {
+            std::cout << "mark " << action.at(1) << std::endl;
+            await();
+        } else fail("script: " + kind);
     }
 
     void cycle() {
@@ -433,6 +441,10 @@ private:
         std::cout << "step " << unit << ' ' << half(top.step_index_o, unit, 16) << ' '
                   << half(top.step_cycles_o, unit, 32) << ' ' << half(top.step_images_o, unit, 8)
                   << ' ' << half(top.step_workspace_o, unit, 32) << ' ' << now_ << std::endl;
+        await();
+    }
+
+    static void await() {
         std::string line;
         if (!std::getline(std::cin, line)) std::exit(1);
     }

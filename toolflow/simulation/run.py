@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from toolflow.confidence.decision import CeuParameters, Decision, decide, ranked
+from toolflow.datasets import load_samples, preprocess
 from toolflow.emission.address_map import Placement, load_words
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_map import MemoryMap, UnitMap, read_memory_map
@@ -20,10 +21,10 @@ from toolflow.emission.registers import REGISTERS
 from toolflow.emission.result_records import ResultRecord, Unit, read_results
 from toolflow.emission.steps import schedule_of
 from toolflow.emission.top_parameters import top_parameters
-from toolflow.emulator.integer_network import IntegerNetwork
+from toolflow.emulator.integer_network import IntegerNetwork, quantise_images
 from toolflow.errors import GoalError, UserError
 from toolflow.fixedpoint import IntArray
-from toolflow.planned import load_units
+from toolflow.planned import PlannedUnits, load_units
 from toolflow.simulation.expected import memory_words
 from toolflow.simulation.host import READ_REGISTERS, RUN_NUMBER, run_registers
 from toolflow.simulation.memory import HostMemory, rate_fraction, script_regions
@@ -36,6 +37,7 @@ TOP = RTL / "cascade_top.sv"
 HARNESS = Path(__file__).with_name("harness.cpp")
 UNITS = ("lpu", "hpu")
 RESULT_FILE = "simulation.json"
+QUICK = ("OPT_FAST=-O1", "OPT_SLOW=-O1")
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,23 @@ class Settings:
     """How to simulate.
 
     Attributes:
-        images: how many of the plan's golden images.
+        images: how many.
+        data: where from, as for planning; none: the plan's golden images.
         latency: cycles from a request to memory's first beat.
         stalls: seed of random pauses on every AXI channel and of latencies; 0: none.
         assertions: check the RTL's assertions.
+        optimise: compile for a fast run, not for a fast build.
         threads: of the simulator.
         limit: cycles to give up after.
         forward: forward so many images at least, whatever the plan's threshold; 0: as planned.
     """
 
     images: int
+    data: str = ""
     latency: int = 40
     stalls: int = 0
     assertions: bool = True
+    optimise: bool = True
     threads: int = 1
     limit: int = 10**12
     forward: int = 0
@@ -134,20 +140,24 @@ def simulate_plan(folder: Path, settings: Settings, progress: Progress) -> Simul
         UserError: the folder is unusable, or the simulation cannot be built.
         MismatchError: a word differs from the emulator's.
     """
-    cascade = planned_cascade(folder)
-    images = _golden_images(folder, settings.images)
+    units = load_units(folder)
+    cascade = planned_cascade(folder, units)
+    images = _images(folder, units, settings.data)
+    if settings.images > len(images):
+        where = settings.data or f"{folder / GOLDEN_FILE} (--data names others)"
+        raise UserError(f"--images {settings.images}: there are {len(images)} in {where}")
+    images = images[: settings.images]
     result = simulate_cascade(cascade, images, settings, progress)
     (folder / RESULT_FILE).write_text(json.dumps(asdict(result), indent=1) + "\n")
     return result
 
 
-def planned_cascade(folder: Path) -> Cascade:
+def planned_cascade(folder: Path, units: PlannedUnits) -> Cascade:
     """Return a plan's cascade.
 
     Raises:
         UserError: the folder is unusable, or the plan is of hardware that the RTL does not have.
     """
-    units = load_units(folder)
     plan = units.plan
     design, device = plan.design, plan.device
     if design.lpu.engines != 1 or design.hpu.engines != 1:
@@ -207,21 +217,24 @@ def build_cascade(cascade: Cascade, settings: Settings) -> Build:
         flags.append("--assert")
     if settings.threads > 1:
         flags += ["--threads", str(settings.threads)]
-    recipe = Recipe(HARNESS, tuple(flags), ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1"))
+    make_flags = ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1") if settings.optimise else QUICK
+    recipe = Recipe(HARNESS, tuple(flags), make_flags)
     return build(TOP, cascade.parameters, recipe)
 
 
-def _golden_images(folder: Path, count: int) -> IntArray:
-    """Return the first golden images, as stored integers."""
+def _images(folder: Path, units: PlannedUnits, data: str) -> IntArray:
+    """Return images as stored integers, (N, C, H, W)."""
+    if data:
+        samples = load_samples(data, units.network)
+        pixels = preprocess(samples, units.network.preprocessing)
+        return quantise_images(pixels, units.stored.input_format)
     path = folder / GOLDEN_FILE
     try:
         with np.load(path) as golden:
             images: IntArray = golden["images"].astype(np.int64)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: cannot be read ({error}); make the plan again") from error
-    if not 1 <= count <= len(images):
-        raise UserError(f"--images {count}: {path} has 1 to {len(images)}")
-    return images[:count]
+    return images
 
 
 def _script(cascade: Cascade, images: int, memory: HostMemory, settings: Settings) -> Iterator[str]:

@@ -61,19 +61,28 @@ def write_folder(
     folder: Path, units: Units, sizes: EngineSizes, batch: int, images: IntArray
 ) -> None:
     """Write a folder of units of one size; ``images`` are in the stored images' format."""
+    write_units(folder, units, (sizes, sizes), batch)
+    write_expected(folder, units, images)
+
+
+def write_units(
+    folder: Path, units: Units, sizes: tuple[EngineSizes, EngineSizes], batch: int
+) -> MemoryMap:
+    """Write parameters and descriptors of units of given sizes, the LPU's first."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = weight_image(units.lpu, units.stored)
     channels = parameter_images(units.lpu, units.hpu, units.stored)
     (folder / WEIGHTS_FILE).write_bytes(weights.data)
     (folder / CHANNELS_FILE).write_bytes(channels[0].data)
     lpu, hpu = (
-        unit_image(network, sizes, batch, weights, parameters)
-        for network, parameters in zip((units.lpu, units.hpu), channels, strict=True)
+        unit_image(network, size, batch, weights, parameters)
+        for network, size, parameters in zip((units.lpu, units.hpu), sizes, channels, strict=True)
     )
     (folder / "descriptors_lpu.bin").write_bytes(lpu.descriptors)
     (folder / "descriptors_hpu.bin").write_bytes(hpu.descriptors)
-    (folder / MEMORY_MAP_FILE).write_text(MemoryMap(lpu.map, hpu.map).to_json())
-    write_expected(folder, units, images)
+    memory_map = MemoryMap(lpu.map, hpu.map)
+    (folder / MEMORY_MAP_FILE).write_text(memory_map.to_json())
+    return memory_map
 
 
 def write_expected(folder: Path, units: Units, images: IntArray) -> None:

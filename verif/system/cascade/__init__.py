@@ -1,0 +1,1 @@
+"""The whole cascade, from its registers to its result records."""

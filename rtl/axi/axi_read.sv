@@ -8,7 +8,7 @@
 // blocks no other, and r_ready_o is always high.
 //
 // Errors: an answer of SLVERR or DECERR sets error_o, with the client and the burst's address, until
-// reset; its data is passed on as it came. timeout_o is set until reset when something is under way and
+// reset; its data is passed on as it came, with data_error_o beside each beat of it. timeout_o is set until reset when something is under way and
 // nothing moved for limit_i cycles (0: never). stop_i: no burst is requested any more, what was
 // requested is taken and dropped, commands and answers in the buffers are dropped; while it is high
 // clients' commands are taken and forgotten. It must stay high until idle_o.
@@ -41,6 +41,7 @@ module axi_read
     output logic [Clients-1:0]                 data_valid_o,
     input  logic [Clients-1:0]                 data_ready_i,
     output logic [Clients-1:0][DataBits-1:0]   data_o,
+    output logic [Clients-1:0]                 data_error_o,
 
     input  logic                  stop_i,
     output logic                  idle_o,
@@ -124,17 +125,17 @@ module axi_read
     end
 
     fifo #(
-        .Width(DataBits),
+        .Width(1 + DataBits),
         .Depth(BufferBeats)
     ) u_answers (
         .clk_i,
         .rst_ni     (rst_ni && !flush),
         .in_valid_i (push[k]),
         .in_ready_o (buffer_ready),
-        .in_data_i  (r_data_i),
+        .in_data_i  ({r_resp_i[1], r_data_i}),
         .out_valid_o(out_valid),
         .out_ready_i(data_ready_i[k]),
-        .out_data_o (data_o[k])
+        .out_data_o ({data_error_o[k], data_o[k]})
     );
 
     assign data_valid_o[k] = out_valid && !flush;

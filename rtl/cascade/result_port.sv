@@ -2,8 +2,8 @@
 //
 // The cascade control's AXI4 master: reads logits, writes result records.
 //
-// Ports of the control: see cascade_control. data_error_i's and wr_error_i's sides are levels: from the
-// first answer with an error on, until the run has ended; then the masters forget it.
+// Ports of the control: see cascade_control. wr_error_o is a level: from the first answer with an error
+// on, until the run has ended; then the masters forget it.
 // halt_i: what is under way ends, nothing new begins. quiet_o: nothing is under way.
 // Latency and throughput: axi_read's and axi_write's.
 
@@ -74,7 +74,8 @@ module result_port
 
   `CASC_CHECK_PARAM(data_bits, DataBits == 64 || DataBits == 128)
 
-  logic  read_idle, read_timeout, write_timeout, master_rst_n, unused_client;
+  logic  read_idle, read_timeout, write_timeout, master_rst_n;
+  logic  unused_client, unused_error;
   addr_t unused_read_addr, unused_write_addr;
 
   assign quiet_o      = read_idle && wr_idle_o;
@@ -99,11 +100,12 @@ module result_port
       .data_valid_o,
       .data_ready_i,
       .data_o,
+      .data_error_o,
       .stop_i        (halt_i),
       .idle_o        (read_idle),
       .limit_i,
       .timeout_o     (read_timeout),
-      .error_o       (data_error_o),
+      .error_o       (unused_error),
       .error_client_o(unused_client),
       .error_addr_o  (unused_read_addr),
       .base_i        (axi_base_i),
@@ -159,6 +161,6 @@ module result_port
   );
 
   logic unused;
-  assign unused = ^{unused_client, unused_read_addr, unused_write_addr};
+  assign unused = ^{unused_client, unused_error, unused_read_addr, unused_write_addr};
 
 endmodule

@@ -286,6 +286,7 @@ module engine_unit
   // ---------------------------------------------------------------- memory
 
   logic [ClientBits-1:0] unused_client;
+  logic [Clients-1:0]    unused_errors;  // an error ends the run
 
   axi_read #(
       .Clients    (Clients),
@@ -304,6 +305,7 @@ module engine_unit
       .data_valid_o  (data_valid[Clients-1:0]),
       .data_ready_i  (data_ready[Clients-1:0]),
       .data_o        (data[Clients-1:0]),
+      .data_error_o  (unused_errors),
       .stop_i        (stopping),
       .idle_o        (read_idle),
       .limit_i,
@@ -390,7 +392,7 @@ module engine_unit
   assign cycles_o = cycles_q;
 
   logic unused;
-  assign unused = ^{unused_busy, unused_client, cmd_valid, cmd_addr, cmd_beats, data_ready, bases_i};
+  assign unused = ^{unused_busy, unused_client, unused_errors, cmd_valid, cmd_addr, cmd_beats, data_ready, bases_i};
 
   `CASC_CHECK_PARAM(outstanding, Outstanding >= 2)
   `CASC_ASSERT(LayersLegal, !start || layers_i != '0)

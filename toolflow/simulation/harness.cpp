@@ -21,7 +21,7 @@
 //   decode PORT KIND COUNT     SLVERR, or DECERR
 //   silence PORT COUNT         the port stops answering in COUNT cycles
 //   calm                       no faults any more; requests are answered
-//   heal                       memory is reset: no faults, requests are forgotten
+//   heal                       memory works again, but what it was asked is never answered
 //   mark TEXT                  reported; waits for a line on standard input
 //
 // Output lines: "step UNIT INDEX CYCLES IMAGES WORKSPACE NOW", "register ADDRESS VALUE", "mark TEXT",
@@ -218,9 +218,8 @@ public:
     void heal() {
         calm();
         reads_.clear();
-        writes_.clear();
-        data_.clear();
         answers_.clear();
+        for (Request &request : writes_) request.forgotten = true;
         offered_ = answering_ = false;
     }
 
@@ -284,6 +283,7 @@ private:
         unsigned beats;
         uint64_t ready;
         unsigned response;
+        bool forgotten = false;  // its beats are taken, it is not answered
     };
     struct Answer {
         uint64_t ready;
@@ -322,7 +322,7 @@ private:
         head.address += sizeof(Data);
         if (beat.last != (--head.beats == 0)) fail("port " + std::to_string(index_) + ": wlast");
         if (beat.last) {
-            answers_.push_back({now + delay(), head.response});
+            if (!head.forgotten) answers_.push_back({now + delay(), head.response});
             writes_.pop_front();
         }
         data_.pop_front();

@@ -194,8 +194,7 @@ def simulate_cascade(
     built = build_cascade(cascade, settings)
     build_seconds = time.monotonic() - begin
     progress("running the emulator")
-    logits = [_logits(network, images) for network in (cascade.lpu, cascade.hpu)]
-    cascade = replace(cascade, ceu=_forwarding(cascade.ceu, logits[0], settings.forward))
+    cascade, logits = forwarding(cascade, images, settings.forward)
     with tempfile.TemporaryDirectory(prefix="cascade-") as scratch:
         memory = HostMemory(
             cascade.folder, cascade.memory_map, images, Path(scratch) / "memory", settings.stalls
@@ -352,9 +351,7 @@ class _Run:
         strays = self._memory.stray_bytes()
         if strays:
             raise MismatchError(f"{strays} bytes that no master may write have changed")
-        expected = [
-            _record(image, self._decision, self._logits) for image in range(len(self._images))
-        ]
+        expected = expected_records(self._cascade, self._logits)
         found = read_results(self._memory.region("results"), RUN_NUMBER)
         for record, wanted in zip(found, expected, strict=True):
             if record != wanted:
@@ -445,17 +442,24 @@ def _share_done(units: list[_UnitCheck]) -> float:
     return sum(unit.ended + unit.part for unit in units) / max(wanted, 1)
 
 
-def _forwarding(ceu: CeuParameters, logits: IntArray, images: int) -> CeuParameters:
-    """Return registers that forward at least ``images`` of the images."""
-    decision = decide(logits, ceu)
-    if np.count_nonzero(~decision.confident) >= images:
-        return ceu
+def forwarding(cascade: Cascade, images: IntArray, count: int) -> tuple[Cascade, list[IntArray]]:
+    """Return the cascade that forwards at least ``count`` images, and both units' logits."""
+    logits = [
+        memory_words(network, images)[network.network.output]
+        for network in (cascade.lpu, cascade.hpu)
+    ]
+    decision = decide(logits[0], cascade.ceu)
+    if np.count_nonzero(~decision.confident) >= count:
+        return cascade, logits
     scores = np.sort(decision.score)
-    return replace(ceu, threshold=int(scores[min(images, len(scores)) - 1]) + 1)
+    threshold = int(scores[min(count, len(scores)) - 1]) + 1
+    return replace(cascade, ceu=replace(cascade.ceu, threshold=threshold)), logits
 
 
-def _logits(network: IntegerNetwork, images: IntArray) -> IntArray:
-    return memory_words(network, images)[network.network.output]
+def expected_records(cascade: Cascade, logits: list[IntArray]) -> list[ResultRecord]:
+    """Return every image's record, given both units' logits, the LPU's first."""
+    decision = decide(logits[0], cascade.ceu)
+    return [_record(image, decision, logits) for image in range(len(logits[0]))]
 
 
 def _record(image: int, decision: Decision, logits: list[IntArray]) -> ResultRecord:

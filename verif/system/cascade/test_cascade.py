@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.random_networks import alex_like, blocked_channels, every_layer_kind, normalised_maps
+from tests.random_networks import (
+    alex_like,
+    blocked_channels,
+    every_layer_kind,
+    normalised_maps,
+    small_network,
+)
 from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.network.graph import Network
@@ -34,6 +40,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "every_layer_kind": every_layer_kind,
     "blocked_channels": blocked_channels,
     "normalised_maps": normalised_maps,
+    "small": lambda: small_network(1),
 }
 LPU_SIZES = EngineSizes(7, 6, 4, weight_words=2048, act_words=4096, vector_lanes=4, data_bits=64)
 HPU_SIZES = EngineSizes(4, 4, 4, weight_words=2048, act_words=2048, vector_lanes=4, data_bits=64)

@@ -74,13 +74,15 @@ class Clients:
         taken = int(self._dut.cmd_ready_o.value)
         valid = int(self._dut.data_valid_o.value)
         data = int(self._dut.data_o.value) if valid else 0
+        errors = int(self._dut.data_error_o.value) if valid else 0
         for k, client in enumerate(self.clients):
             if client.offering and taken >> k & 1:
                 client.commands.popleft()
                 client.offering = False
             if client.ready and valid >> k & 1:
                 mask = (1 << self._data_bits) - 1
-                client.board.observe(data >> (self._data_bits * k) & mask)
+                word = data >> (self._data_bits * k) & mask
+                client.board.observe(word | (errors >> k & 1) << self._data_bits)
                 client.beats += 1
 
 
@@ -131,14 +133,16 @@ class Bench:
             first = self.rng.randrange(MEMORY_BYTES // self.beat_bytes - beats)
             self.queue(client, first * self.beat_bytes, beats)
 
-    def queue(self, client: Client, address: int, beats: int) -> None:
-        """Queue a command and the beats that it must bring."""
+    def queue(self, client: Client, address: int, beats: int, bad: int = 0) -> None:
+        """Queue a command and the beats that it must bring, ``bad`` of them with an error."""
         size = self.beat_bytes
         client.commands.append((address, beats))
         words = [
             int.from_bytes(self.memory.data[at : at + size], "little")
             for at in range(address, address + beats * size, size)
         ]
+        for k in range(bad):
+            words[k] |= 1 << self.data_bits
         if "PLANTED_ERROR" in os.environ:
             words[-1] ^= 1
         client.board.expect(words)
@@ -249,7 +253,8 @@ async def errors(dut: Any) -> None:
         index = bench.rng.randrange(len(bench.clients.clients))
         address = 64 * bench.rng.randrange(100)
         bench.port.faults.responses = {HIGH_BASE + address: response}
-        bench.queue(bench.clients.clients[index], address, 1)
+        # The beat behind the bad one is good, whatever its place in the burst.
+        bench.queue(bench.clients.clients[index], address, 2, bad=1)
         await bench.drain()
         assert dut.error_o.value
         assert int(dut.error_client_o.value) == index

@@ -10,8 +10,9 @@
 // descriptor that is not legal, of which no job is given.
 //
 // Jobs (ready/valid): of a convolution or vector step one an image and part, of a dense layer one in
-// all, whose rows are the images; of a normalisation first one for its table, taken when it is read. An image's jobs are offered together and taken by each part when
-// it likes; the next image's when all are taken. layer_o belongs to all jobs of a step, addresses_o
+// all, whose rows are the images; of a normalisation first one for its table, taken when it is read.
+// An image's jobs are offered together and taken by each part when it likes; the next image's when all
+// are taken. layer_o belongs to all jobs of a step, addresses_o
 // and images_o to the job that is offered. A part must keep what it needs from taking a job: the next
 // image's may follow at once. The next step's jobs follow only when parts_idle_i was high with no
 // job offered: then everything is written, and layer_o may change.

@@ -42,8 +42,8 @@ module cascade_top
     parameter int unsigned DataBits       = 64,    // 64 or 128
     parameter int unsigned AddrBits       = 32,    // 32..64: of the AXI ports
     parameter int unsigned MaxBurst       = 16,    // 1..256
-    parameter int unsigned BufferBeats    = 64,    // MaxBurst..
-    parameter int unsigned Outstanding    = 8,     // 2..
+    parameter int unsigned BufferBeats    = 128,   // MaxBurst..
+    parameter int unsigned Outstanding    = 32,    // 2..
     parameter int unsigned MaxBatch       = 64,    // cascade_control's
     parameter int unsigned QueueDepth     = 128,
     parameter int unsigned MaxClasses     = 1000,

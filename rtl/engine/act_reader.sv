@@ -94,7 +94,7 @@ module act_reader
   localparam int unsigned VectorSlots = VectorLanes * WideSlots;  // of the widest words
   localparam int unsigned ReadSlots = (TP > VectorSlots) ? TP : VectorSlots;
   localparam int unsigned LaneBits = $clog2(ReadSlots + 1);
-  localparam int unsigned TagDepth = 16;  // commands ahead
+  localparam int unsigned TagDepth = 32;  // commands ahead
 
   `CASC_CHECK_PARAM(tp, TP >= 1 && TP <= 64)
   `CASC_CHECK_PARAM(act_bits, ActBits >= MIN_BITS && ActBits <= MAX_BITS)

@@ -42,8 +42,8 @@ module engine_unit
     parameter  int unsigned LrnSize      = 0,
     parameter  int unsigned AddrBits     = 32,    // 32..64: of the port
     parameter  int unsigned MaxBurst     = 16,    // 1..256
-    parameter  int unsigned BufferBeats  = 64,    // MaxBurst..: of each client
-    parameter  int unsigned Outstanding  = 8,     // 2..: bursts under way
+    parameter  int unsigned BufferBeats  = 128,   // MaxBurst..: of each client
+    parameter  int unsigned Outstanding  = 32,    // 2..: bursts under way
     localparam int unsigned ImageBits    = index_bits(MaxImages),
     localparam int unsigned CountBits    = $clog2(MaxImages + 1)
 ) (

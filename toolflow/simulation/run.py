@@ -6,6 +6,7 @@ import json
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,15 +16,17 @@ import numpy as np
 from toolflow.confidence.decision import CeuParameters, Decision, decide, ranked
 from toolflow.datasets import load_samples, preprocess
 from toolflow.emission.address_map import Placement, load_words
+from toolflow.emission.descriptors import EngineSizes, decode_all
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_map import MemoryMap, UnitMap, read_memory_map
 from toolflow.emission.registers import REGISTERS
 from toolflow.emission.result_records import ResultRecord, Unit, read_results
 from toolflow.emission.steps import schedule_of
-from toolflow.emission.top_parameters import top_parameters
+from toolflow.emission.top_parameters import engine_sizes, top_parameters
 from toolflow.emulator.integer_network import IntegerNetwork, quantise_images
 from toolflow.errors import GoalError, UserError
 from toolflow.fixedpoint import IntArray
+from toolflow.hardware.engine_cycles import Port, UnitSizes, step_cycles
 from toolflow.planned import PlannedUnits, load_units
 from toolflow.simulation.expected import memory_words
 from toolflow.simulation.host import READ_REGISTERS, RUN_NUMBER, run_registers
@@ -118,7 +121,7 @@ class Cascade:
         classes: logits of an image.
         batch: images that a unit runs on at a time.
         beats_per_cycle: beats that memory moves in a cycle, all ports together.
-        predicted: cycles of a batch by unit and step, where there is a prediction.
+        sizes: the engines', the LPU's first.
     """
 
     folder: Path
@@ -130,7 +133,7 @@ class Cascade:
     classes: int
     batch: int
     beats_per_cycle: float
-    predicted: Mapping[tuple[str, str], int]
+    sizes: tuple[EngineSizes, EngineSizes]
 
 
 def simulate_plan(folder: Path, settings: Settings, progress: Progress) -> SimulationResult:
@@ -172,11 +175,7 @@ def planned_cascade(folder: Path, units: PlannedUnits) -> Cascade:
         classes=plan.network.classes,
         batch=design.batch,
         beats_per_cycle=8e3 * device.bandwidth_gb_per_s / device.clock_mhz / device.axi_bits,
-        predicted={
-            (unit, layer.name): layer.cycles
-            for unit in UNITS
-            for layer in getattr(design, unit).layers
-        },
+        sizes=(engine_sizes(plan, "lpu"), engine_sizes(plan, "hpu")),
     )
 
 
@@ -199,7 +198,7 @@ def simulate_cascade(
         memory = HostMemory(
             cascade.folder, cascade.memory_map, images, Path(scratch) / "memory", settings.stalls
         )
-        run = _Run(cascade, images, logits, memory, progress)
+        run = _Run(cascade, images, logits, memory, settings, progress)
         script = Path(scratch) / "script"
         script.write_text("\n".join(_script(cascade, len(images), memory, settings)) + "\n")
         return run.watch(built, script, build_seconds)
@@ -261,6 +260,7 @@ class _Run:
         images: IntArray,
         logits: list[IntArray],
         memory: HostMemory,
+        settings: Settings,
         progress: Progress,
     ) -> None:
         self._cascade = cascade
@@ -268,9 +268,17 @@ class _Run:
         self._images = images
         self._progress = progress
         networks = cascade.lpu, cascade.hpu
+        port = Port(settings.latency, min(1.0, cascade.beats_per_cycle))
         self._units = [
-            _UnitCheck(name, network, getattr(cascade.memory_map, name), images, memory)
-            for name, network in zip(UNITS, networks, strict=True)
+            _UnitCheck(
+                name,
+                network,
+                getattr(cascade.memory_map, name),
+                images,
+                memory,
+                _Prediction(cascade, name, size, network.scheme.precision.act_bits, port),
+            )
+            for name, network, size in zip(UNITS, networks, cascade.sizes, strict=True)
         ]
         self._decision = decide(logits[0], cascade.ceu)
         self._logits = logits
@@ -324,9 +332,7 @@ class _Run:
             read_bytes=tuple(beat_bytes * read for read, _ in beats),
             written_bytes=tuple(beat_bytes * written for _, written in beats),
             registers=named,
-            steps=tuple(
-                step for unit in self._units for step in unit.results(self._cascade.predicted)
-            ),
+            steps=tuple(step for unit in self._units for step in unit.results()),
         )
 
     def _step(
@@ -358,6 +364,22 @@ class _Run:
                 raise MismatchError(f"image {wanted.image}: record {record}, expected {wanted}")
 
 
+class _Prediction:
+    """Cycles of a unit's steps, by the model."""
+
+    def __init__(
+        self, cascade: Cascade, unit: str, sizes: EngineSizes, act_bits: int, port: Port
+    ) -> None:
+        data = (cascade.folder / f"descriptors_{unit}.bin").read_bytes()
+        self._descriptors = decode_all(data)
+        self._sizes = UnitSizes(sizes, act_bits, joins=unit == "hpu")
+        self._port = port
+
+    def cycles(self, step: int, images: int) -> int:
+        """Return the cycles of a step for a batch."""
+        return step_cycles(self._descriptors[step], self._sizes, self._port, images).total
+
+
 @dataclass
 class _UnitCheck:
     """One unit: which images its next batch has, and what its tensors must be."""
@@ -367,13 +389,15 @@ class _UnitCheck:
     map: UnitMap
     images: IntArray
     memory: HostMemory
+    prediction: _Prediction
     order: list[int] = field(default_factory=list)
     words: int = 0
     ended: int = 0  # images
     batches: int = 0
     part: float = 0.0  # of the batch that runs, in images
     _next: int = 0
-    _cycles: dict[int, int] = field(default_factory=dict)
+    _cycles: Counter[int] = field(default_factory=Counter)
+    _predicted: Counter[int] = field(default_factory=Counter)
     _expected: dict[str, IntArray] = field(default_factory=dict)
     _signed: dict[str, bool] = field(default_factory=dict)
 
@@ -407,7 +431,8 @@ class _UnitCheck:
                 f"{[int(k) for k in first]}: {found[first]}, expected {expected[first]}"
             )
         self.words += int(expected.size)
-        self._cycles[index] = self._cycles.get(index, 0) + cycles
+        self._cycles[index] += cycles
+        self._predicted[index] += self.prediction.cycles(index, images)
         self._next = index + 1
         self.part = images * self._next / len(self.map.steps)
         if self._next == len(self.map.steps):
@@ -422,13 +447,13 @@ class _UnitCheck:
                 f"{self.name.upper()}: {self.ended} images ended of {len(self.order)}"
             )
 
-    def results(self, predicted: Mapping[tuple[str, str], int]) -> Iterator[StepResult]:
+    def results(self) -> Iterator[StepResult]:
         """Yield what was measured of each step."""
         for index, step in enumerate(self.map.steps):
             size = int(np.prod(self._expected[step.output].shape[1:])) if self.batches else 0
             yield StepResult(
                 self.name, step.name, step.op, self.batches, self.ended, size * self.ended,
-                self._cycles.get(index, 0), predicted.get((self.name, step.name), 0) * self.batches,
+                self._cycles[index], self._predicted[index],
             )  # fmt: skip
 
     def _load(self, place: Placement, workspace: int, images: int, signed: bool) -> IntArray:

@@ -86,5 +86,5 @@ def drawn_cascade(
         classes=network.classes,
         batch=batch,
         beats_per_cycle=beats_per_cycle,
-        predicted={},
+        sizes=sizes,
     )

@@ -100,13 +100,11 @@ def step_cycles(descriptor: Descriptor, unit: UnitSizes, port: Port, images: int
             once, work = 0.0, work + tile + arrival
     else:
         load = records = 0.0
-        # An output's last line of inputs comes after its first.
-        work = first + _vector_work(d, unit)
-        work += max(0.0, _first_lines(d) - 1 / max(1, d["read_height"])) * arrival
+        work = first + _vector_work(d, unit) + _vector_waits(d, arrival)
         if d["op"] == Op.LRN:
             once = TABLE_BITS / unit.sizes.data_bits / port.rate + port.latency
-    beats = (fetched + records) / port.rate + load
-    late = arrival + first + _last_lines(d, unit, rows, arrival)
+    beats = (fetched + records) / port.rate + load + (first if dense else 0)
+    late = arrival / max(1, d["read_blocks"]) + first + _last_lines(d, unit, rows, arrival)
     writer = _writer(d, unit, rows)
     image = max(work, beats, late, writer + first)
     end = STEP + port.latency + (unit.sizes.t_p if product else 0)
@@ -212,6 +210,14 @@ def _first_lines(d: Descriptor) -> float:
         return 0.0
     lines = max(1, d["read_kernel_rows"] - d["read_pad_top"])
     return min(1.0, lines / max(1, d["read_height"]))
+
+
+def _vector_waits(d: Descriptor, arrival: float) -> float:
+    """Return what the first output waits for its last line, or for the second tensor's."""
+    if d["op"] == Op.ADD:
+        return arrival / 2 / max(1, d["read_lines"])
+    lines = max(0.0, _first_lines(d) - 1 / max(1, d["read_height"]))
+    return max(0.0, lines * arrival - (d["read_kernel_rows"] - 1) * d["read_kernel_runs"])
 
 
 def _last_lines(d: Descriptor, unit: UnitSizes, rows: int, arrival: float) -> float:

@@ -205,7 +205,7 @@ def simulate(
     if as_json:
         _print_json(dataclasses.asdict(result))
     else:
-        _print_simulation(result)
+        print_simulation(result)
         out.print(f"\nwritten: {escape(str(folder / RESULT_FILE))}")
 
 
@@ -350,7 +350,8 @@ def _print_evaluation(result: Evaluation) -> None:
     )
 
 
-def _print_simulation(result: SimulationResult) -> None:
+def print_simulation(result: SimulationResult) -> None:
+    """Print every step's cycles, and what was compared."""
     _print_table(
         ("unit", "step", "op", "images", "words equal", "cycles", "predicted", ""),
         [

@@ -284,20 +284,39 @@ def _segment(depth: int, rows: int, container: int, sizes: ReaderSizes) -> int:
 
 
 def pool_job(place: MapPlace, window: Window, zero_in: int, sizes: ReaderSizes) -> ActJob:
-    """Return the job of a pooling's image, or of an activation's: a window of one pixel."""
+    """Return the job of a pooling's image, or of an activation's: a window of one pixel.
+
+    A map with one window that does not fit is read some channels at a time, whole beats of them.
+    """
     words = place.container - sizes.slot_log
     shape, cut = list(_foldings(place, window, (sizes.stream_slots >> words) // 2))[-1]
-    base = _map_job(shape, shape.channels, cut, 1, sizes, words)
+    job = _pool_job(shape, shape.channels, cut, zero_in, sizes)
+    if job.fits(sizes) or cut.out != (1, 1):
+        return job
+    lanes = sizes.vector_lanes
+    blocks = (n for n in range(2, shape.channels // lanes + 1) if shape.channels % (n * lanes) == 0)
+    split = (_pool_job(shape, shape.channels // n, cut, zero_in, sizes) for n in blocks)
+    return next((part for part in split if part.fits(sizes)), job)
+
+
+def _pool_job(
+    place: MapPlace, channels: int, window: Window, zero_in: int, sizes: ReaderSizes
+) -> ActJob:
+    """Return the job of a pooling that has so many channels on chip at a time."""
+    words = place.container - sizes.slot_log
+    base = _map_job(place, channels, window, 1, sizes, words)
     resident = base.load_slots <= sizes.buffer_slots
     return replace(
         base,
         vector=1,
         zero_in=zero_in,
+        blocks=place.channels // channels,
+        block_words=channels,
         resident=int(resident),
-        kernel_runs=cut.kernel[1],
-        kernel_step=shape.channels << words,
-        run_slots=shape.channels << words,
-        last_run_slots=shape.channels << words,
+        kernel_runs=window.kernel[1],
+        kernel_step=channels << words,
+        run_slots=channels << words,
+        last_run_slots=channels << words,
         window_slots=base.load_slots if resident else base.window_slots,
     )
 
@@ -387,7 +406,8 @@ def read_pieces(job: ActJob, sizes: ReaderSizes) -> int:
     """
     if job.vector:
         chunk = sizes.vector_lanes << (job.store_container - sizes.slot_log)
-        return job.rows * -(-job.run_slots // chunk) * job.kernel_rows * job.kernel_runs
+        chunks = job.blocks * -(-job.run_slots // chunk)
+        return job.rows * chunks * job.kernel_rows * job.kernel_runs
     lengths = (
         [job.run_slots] * (job.segments - 1) + [job.last_run_slots]
         if job.dense

@@ -198,7 +198,7 @@ def _vector_work(d: Descriptor, unit: UnitSizes) -> float:
     sizes = unit.sizes
     slot = storage_bits(unit.act_bits)
     chunk = sizes.vector_lanes * (1 << d["read_store_container"]) // slot
-    beats = d["rows"] * -(-d["read_run_slots"] // chunk)
+    beats = d["rows"] * d["read_blocks"] * -(-d["read_run_slots"] // chunk)
     if d["op"] == Op.LRN:
         return beats * max(1.0, sizes.vector_lanes / LRN_LANES)
     return float(beats * d["read_kernel_rows"] * d["read_kernel_runs"])

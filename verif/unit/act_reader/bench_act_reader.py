@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cocotb
+import numpy as np
 import pytest
 
 from toolflow.hardware.act_jobs import (
@@ -75,6 +76,7 @@ POOLS = {
     "2x2 by 2": Convolution((10, 8, 9), (2, 2), (2, 2)),
     "3x3, large": Convolution((20, 8, 8), (3, 3), (1, 1), (1, 1)),
     "global": Convolution((5, 5, 13), (5, 5)),
+    "global, larger than the buffer": Convolution((6, 5, 480), (6, 5)),
     "activation": Convolution((6, 7, 11), (1, 1)),
     "activation of a vector": Convolution((1, 1, 100), (1, 1)),
 }
@@ -95,6 +97,7 @@ class Bench(ReaderBench):
         self.pieces = 0
         self.resident = 0
         self.streamed = 0
+        self.split = 0
 
     def container(self) -> int:
         """Return a container that words of products may lie in."""
@@ -144,7 +147,13 @@ class Bench(ReaderBench):
         place = self.lay_out(image, container, signed, *self.gaps(container))
         zero = 0 if signed else self.rng.getrandbits(bits)
         job = pool_job(place, case.window, zero, self.sizes)
-        beats = pool_beats(image, case.window, zero, self.sizes.vector_lanes, 16, signed)
+        # Some channels after the others where not all fit the buffer.
+        parts = np.split(image, job.blocks, axis=2)
+        beats = itertools.chain.from_iterable(
+            pool_beats(part, case.window, zero, self.sizes.vector_lanes, 16, signed)
+            for part in parts
+        )
+        self.split += job.blocks > 1
         self.count(job, self.send(job, beats))
         return job
 
@@ -241,6 +250,7 @@ async def vector_work(dut: Any) -> None:
     for shape in ADDITIONS * 4:
         bench.add(shape)
         await bench.run_case(next(stalls))
+    assert bench.split
     bench.check()
 
 

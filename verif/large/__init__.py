@@ -1,0 +1,1 @@
+"""Simulations of whole large networks: minutes, outside `make test`."""

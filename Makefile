@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help plan sim test lint bench figures setup clean distclean setup-run setup-dev
+.PHONY: help plan sim sim-full sim-large test lint bench figures setup clean distclean setup-run setup-dev
 
 SHELL := /bin/sh
 VENV_PYTHON := .venv/bin/python
@@ -15,6 +15,9 @@ DATA ?= digits:calib
 DEVICE ?= pynq-z2
 TOLERANCE ?= 0.01
 NETWORKS ?=
+CASCADE_DATA ?= ../shared/data
+LARGE = $(VENV_PYTHON) -m verif.large.simulate_network
+IMAGENET = --data $(CASCADE_DATA)/imagenet/tune.csv
 OUT ?= build/plan/$(basename $(notdir $(MODEL)))
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 PYTHON ?=
@@ -56,6 +59,18 @@ sim: setup-dev ## simulate the RTL against the emulator, bit for bit
 	@rm -rf $(RESULTS)
 	$(sim_suite)
 	@$(TALLY) total $(RESULTS)
+
+sim-full: setup-dev ## vgg_cifar10 whole through LPU and HPU in Verilator, minutes
+	$(LARGE) examples/vgg_cifar10.onnx --images 24 --forward 6 --batch 8 --lpu 3/3 \
+		--lpu-tiles 128,64,32 --hpu-tiles 64,32,16
+
+sim-large: setup-dev ## SqueezeNet, Tiny Darknet and VGG-16 whole, an hour (CASCADE_DATA)
+	$(LARGE) $(CASCADE_DATA)/models/squeezenet_v1.0_dc.onnx $(IMAGENET) --lpu 6/6 \
+		--lpu-tiles 64,32,64 --hpu-tiles 64,32,32
+	$(LARGE) $(CASCADE_DATA)/models/tiny_darknet.onnx $(IMAGENET) --lpu 6/6 \
+		--lpu-tiles 64,32,64 --hpu-tiles 64,32,32
+	$(LARGE) $(CASCADE_DATA)/structure/light_vgg16.onnx --draw-weights --forward 0 --lpu 4/4 \
+		--lpu-tiles 128,64,64 --hpu-tiles 16,8,8 --weight-words 17 --no-assertions
 
 test: setup-dev ## everything: lint, Python tests, simulation
 	@rm -rf $(RESULTS)

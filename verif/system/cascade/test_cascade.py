@@ -25,6 +25,7 @@ from toolflow.simulation.run import (
     Cascade,
     MismatchError,
     Settings,
+    SimulationResult,
     simulate_cascade,
     simulate_plan,
 )
@@ -54,9 +55,24 @@ def quiet(_: str) -> None:
 def cascade_of(name: str) -> tuple[Cascade, Units]:
     """Return a network's cascade on the common build."""
     units = drawn_units(NETWORKS[name](), Precision(8, 8), Precision(3, 4))
-    cascade = drawn_cascade(FOLDERS / name, units, (LPU_SIZES, HPU_SIZES), BATCH)
+    # So much bandwidth that the units do not wait for each other.
+    cascade = drawn_cascade(FOLDERS / name, units, (LPU_SIZES, HPU_SIZES), BATCH, 4.0)
     parameters = {**cascade.parameters, "MaxClasses": 16}
     return replace(cascade, parameters=parameters), units
+
+
+def check_cycles(result: SimulationResult) -> None:
+    """Hold the model's cycles to the RTL's: 3 % a unit; 5 % a step, or 90 cycles a batch."""
+    for unit in ("lpu", "hpu"):
+        steps = [step for step in result.steps if step.unit == unit]
+        measured, predicted = (
+            sum(getattr(step, name) for step in steps) for name in ("cycles", "predicted")
+        )
+        assert measured > 0
+        assert abs(predicted / measured - 1) < 0.03, f"{unit}: {predicted} for {measured}"
+        for step in steps:
+            error = abs(step.predicted - step.cycles)
+            assert error < max(0.05 * step.cycles, 90 * step.batches), step
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -66,6 +82,8 @@ def test_networks(name: str, stalls: int) -> None:
     settings = Settings(IMAGES, stalls=stalls, forward=5, latency=30, optimise=False)
     result = simulate_cascade(cascade, drawn_images(units, IMAGES), settings, quiet)
     assert result.forwarded >= 5
+    if not stalls:
+        check_cycles(result)
     steps = len(cascade.memory_map.lpu.steps) + len(cascade.memory_map.hpu.steps)
     assert len(result.steps) == steps
     assert all(step.words > 0 for step in result.steps)
@@ -115,6 +133,8 @@ def test_digits(plan_folder: Path, stalls: int) -> None:
     settings = Settings(200, data="digits:calib", stalls=stalls, forward=40, optimise=False)
     result = simulate_plan(plan_folder, settings, quiet)
     assert result.images == 200
+    if not stalls:
+        check_cycles(result)
     assert result.forwarded >= 40
     assert result.registers["hpu_images"] == result.forwarded
 

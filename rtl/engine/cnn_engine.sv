@@ -31,6 +31,7 @@ module cnn_engine
     parameter  int unsigned StoredBits   = 8,     // 2..16: weights in memory
     parameter  int unsigned WeightWords  = 4096,  // weight buffer
     parameter  int unsigned ActWords     = 4096,  // activation buffer
+    parameter  int unsigned OutputRows   = 64,    // 1..: rows of products that wait for the writer
     parameter  int unsigned VectorLanes  = 8,     // 4..32, a multiple of 4
     parameter  int unsigned DataBits     = 64,    // 64 or 128: memory port
     parameter  int unsigned MaxImages    = 64,    // 1..4096: of a run
@@ -368,6 +369,24 @@ module cnn_engine
       .out_words_o (product_words)
   );
 
+  // A tile's rows all come with its last chunk: they are written while the next tile is worked on.
+  logic                        row_valid, row_ready;
+  logic [TC-1:0][MAX_BITS-1:0] row_words;
+
+  fifo #(
+      .Width(TC * MAX_BITS),
+      .Depth(OutputRows)
+  ) u_rows (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (product_valid),
+      .in_ready_o (product_ready),
+      .in_data_i  (product_words),
+      .out_valid_o(row_valid),
+      .out_ready_i(row_ready),
+      .out_data_o (row_words)
+  );
+
   // ---------------------------------------------------------------- vectors
 
   logic                                 vector_valid, vector_ready;
@@ -541,9 +560,9 @@ module cnn_engine
       .job_ready_o    (write_job_ready),
       .job_base_i     (addresses.result),
       .idle_o         (write_idle),
-      .product_valid_i(product_valid),
-      .product_ready_o(product_ready),
-      .product_words_i(product_words),
+      .product_valid_i(row_valid),
+      .product_ready_o(row_ready),
+      .product_words_i(row_words),
       .vector_valid_i (vector_valid),
       .vector_ready_o (vector_ready),
       .vector_words_i (vector_words),
@@ -575,6 +594,6 @@ module cnn_engine
 
   `CASC_ASSERT(JobFits, !act_error)
   `CASC_ASSERT(NothingLeft, !layer_done_o
-      || !(act_valid || vec_valid || weight_valid || acc_valid || product_valid || vector_valid))
+      || !(act_valid || vec_valid || weight_valid || acc_valid || product_valid || row_valid || vector_valid))
 
 endmodule

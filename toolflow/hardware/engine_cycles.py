@@ -6,7 +6,8 @@ An image of a step (a dense layer's whole batch) takes the longest of three:
   buffer, ``act_reader.sv``) and T_C columns; what cannot be overlapped with it: the first line's
   way from memory, and weights that the buffer has no room for while the tile before is used;
 * the port: beats of activations, weights and records, at the rate of memory;
-* the writer's segments.
+* the writer's segments. Rows wait for it in a buffer (``OutputRows`` of ``cnn_engine.sv``), taken to
+  be as long as a tile.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def step_cycles(descriptor: Descriptor, unit: UnitSizes, port: Port, images: int
     fetched, commands = _fetched(d, unit, rows)
     arrival = max(fetched / port.rate, commands * max(COMMAND, (port.latency + 12) / OUTSTANDING))
     first = FIRST_BEAT + port.latency
-    once = 0.0
+    once = tile = 0.0
+    block = arrival / max(1, d["read_blocks"])
     if product:
         load = _weight_beats(d, unit, rows) / port.rate
         records = d["groups"] * d["columns"] * RECORD_BYTES * 8 / unit.sizes.data_bits
@@ -97,18 +99,21 @@ def step_cycles(descriptor: Descriptor, unit: UnitSizes, port: Port, images: int
         work += min(load, _first_lines(d) * arrival)
         if dense:
             # Every row is there before the first chunk is through.
-            once, work = 0.0, work + tile + arrival
+            once, work, tile = 0.0, work + tile + arrival, 0.0
     else:
         load = records = 0.0
-        work = first + _vector_work(d, unit) + _vector_waits(d, arrival)
+        work = first + _vector_work(d, unit) + _vector_waits(d, block)
         if d["op"] == Op.LRN:
             once = TABLE_BITS / unit.sizes.data_bits / port.rate + port.latency
     beats = (fetched + records) / port.rate + load + (first if dense else 0)
-    late = arrival / max(1, d["read_blocks"]) + first + _last_lines(d, unit, rows, arrival)
+    late = block + first + _last_lines(d, unit, rows, arrival)
     writer = _writer(d, unit, rows)
     image = max(work, beats, late, writer + first)
+    # The first image finds no weights.
+    begun = max(work + once, beats, late + tile, writer + first)
     end = STEP + port.latency + (unit.sizes.t_p if product else 0)
-    return StepCycles(round(runs * image + once + end), work, max(beats, late), writer)
+    total = round((runs - 1) * image + begun + end)
+    return StepCycles(total, work, max(beats, late), writer)
 
 
 def _pieces(d: Descriptor, unit: UnitSizes) -> list[int]:

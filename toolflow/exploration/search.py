@@ -44,6 +44,8 @@ Windows = tuple[int, ...]
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_SLACK = 0.01
 ENGINES = (1,)
+"""Equal engines of the LPU that are tried: `cascade_top` has one a unit."""
+
 DSP_LEVELS = 16
 KINDS = ("lut", "ff", "dsp", "bram")
 

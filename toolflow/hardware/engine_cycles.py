@@ -6,8 +6,8 @@ An image of a step (a dense layer's whole batch) takes the longest of three:
   buffer, ``act_reader.sv``) and T_C columns; what cannot be overlapped with it: the first line's
   way from memory, and weights that the buffer has no room for while the tile before is used;
 * the port: beats of activations, weights and records, at the rate of memory;
-* the writer's segments. Rows wait for it in a buffer (``OutputRows`` of ``cnn_engine.sv``), taken to
-  be as long as a tile.
+* the writer's segments. Rows wait for it in a buffer (``OutputRows`` of ``cnn_engine.sv``), taken
+  to be as long as a tile.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Bench of ``cascade_csr``."""

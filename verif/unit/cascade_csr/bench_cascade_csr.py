@@ -201,7 +201,7 @@ async def what_hardware_shows(dut: Any) -> None:
     rng = bench.rng
     for _ in range(5):
         word = 0
-        expected = {}
+        expected: dict[str, int] = {}
         for name, width in COUNTERS:
             value = rng.getrandbits(width)
             word = word << width | value

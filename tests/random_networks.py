@@ -249,6 +249,49 @@ def normalised_maps(seed: int = 0) -> Network:
     )
 
 
+def vgg_like(seed: int = 0) -> Network:
+    """Layers long enough that little of their time is start-up: 3x3, 5x5 in groups, depthwise."""
+    rng = np.random.default_rng(seed)
+    a = _conv(rng, "a", "image", (3, 24, 24), 16, (3, 3), (1, 1), (1, 1, 1, 1))
+    b = _conv(rng, "b", "a", (16, 24, 24), 32, (3, 3), (1, 1), (1, 1, 1, 1), 1, LEAKY)
+    c = MaxPool(
+        name="c", inputs=("b",), output="c", out_shape=(32, 12, 12),
+        kernel=(2, 2), stride=(2, 2), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    d = _conv(rng, "d", "c", (32, 12, 12), 64, (3, 3), (1, 1), (1, 1, 1, 1))
+    e = _conv(rng, "e", "d", (64, 12, 12), 64, (5, 5), (1, 1), (2, 2, 2, 2), 8)
+    f = _conv(rng, "f", "e", (64, 12, 12), 64, (3, 3), (1, 1), (1, 1, 1, 1), 64)
+    g = _conv(rng, "g", "f", (64, 12, 12), 48, (1, 1), activation=Activation())
+    h = _conv(rng, "h", "d", (64, 12, 12), 48, (3, 3), (1, 1), (1, 1, 1, 1))
+    i = Add(name="i", inputs=("g", "h"), output="i", out_shape=(48, 12, 12), activation=RELU)
+    j = AvgPool(
+        name="j", inputs=("i",), output="j", out_shape=(48, 6, 6),
+        kernel=(3, 3), stride=(2, 2), pads=(1, 1, 0, 0), count_include_pad=False,
+    )  # fmt: skip
+    k = Flatten(name="k", inputs=("j",), output="k", out_shape=(1728,))
+    m = Dense(
+        name="m", inputs=("k",), output="m", out_shape=(60,),
+        weight=_weights(rng, 60, 1728), bias=rng.normal(0, 0.2, 60).astype(np.float32),
+        activation=RELU,
+    )  # fmt: skip
+    logits = Dense(
+        name="n", inputs=("m",), output="logits", out_shape=(10,),
+        weight=_weights(rng, 10, 60), bias=rng.normal(0, 0.2, 10).astype(np.float32),
+    )  # fmt: skip
+    layers: tuple[Layer, ...] = (a, b, c, d, e, f, g, h, i, j, k, m, logits)
+    return Network(
+        name="vgg_like",
+        sha256="0" * 64,
+        input="image",
+        input_shape=(3, 24, 24),
+        output="logits",
+        layers=layers,
+        preprocessing=Preprocessing(),
+        softmax_removed=False,
+        classes=10,
+    )
+
+
 def small_network(seed: int) -> Network:
     """A random small network: two to five weight layers of any kind, ends in one of three ways."""
     rng = np.random.default_rng(seed)

@@ -13,12 +13,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from toolflow.cli import main
-from toolflow.emission.descriptors import Op, decode_all
+from toolflow.emission.descriptors import decode_all
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_images import TABLE_BYTES, TABLE_ENTRY_BYTES
 from toolflow.emission.memory_map import read_memory_map
 from toolflow.emission.stored_parameters import CHANNELS_FILE
 from toolflow.fixedpoint import IntArray, requantise, round_shift
+from toolflow.hardware.engine import Op
 from toolflow.plan import read_plan
 
 SHAPE = (3, 16, 16)

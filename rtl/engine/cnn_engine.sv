@@ -31,7 +31,7 @@ module cnn_engine
     parameter  int unsigned StoredBits   = 8,     // 2..16: weights in memory
     parameter  int unsigned WeightWords  = 4096,  // weight buffer
     parameter  int unsigned ActWords     = 4096,  // activation buffer
-    parameter  int unsigned OutputRows   = 64,    // 1..: rows of products that wait for the writer
+    parameter  int unsigned OutputRows   = (TR < 256) ? TR : 256,  // 1..: products' rows that wait for the writer
     parameter  int unsigned VectorLanes  = 8,     // 4..32, a multiple of 4
     parameter  int unsigned DataBits     = 64,    // 64 or 128: memory port
     parameter  int unsigned MaxImages    = 64,    // 1..4096: of a run
@@ -126,7 +126,9 @@ module cnn_engine
   logic                 record_job_valid, record_job_ready, write_job_valid, write_job_ready;
   logic                 table_valid, table_ready;
   logic                 is_product, is_lrn;
-  logic [31:0]          rows;
+  logic [31:0]          rows, weight_rows, record_rows;
+  logic [15:0]          write_column_tiles;
+  logic [7:0]           write_last_columns;
 
   assign is_product = layer.op inside {8'(OP_CONV), 8'(OP_DENSE)};
   assign is_lrn     = layer.op == 8'(OP_LRN);
@@ -167,6 +169,10 @@ module cnn_engine
       .layer_o       (layer),
       .addresses_o   (addresses),
       .images_o      (images),
+      .weight_rows_o (weight_rows),
+      .record_rows_o (record_rows),
+      .write_column_tiles_o(write_column_tiles),
+      .write_last_columns_o(write_last_columns),
       .layer_fits_i  (layer_fits),
       .running_o     (running),
       .table_valid_o (table_valid),
@@ -279,7 +285,7 @@ module cnn_engine
       .layer_i    (layer),
       .high_base_i(addresses.weights),
       .low_base_i (addresses.weights_low),
-      .rows_i     (rows),
+      .rows_i     (weight_rows),
       .fits_o     (weights_fit),
       .idle_o     (weight_idle),
       .high_cmd_valid_o,
@@ -352,7 +358,7 @@ module cnn_engine
       .job_ready_o (record_job_ready),
       .layer_i     (layer),
       .base_i      (addresses.records),
-      .rows_i      (rows),
+      .rows_i      (record_rows),
       .idle_o      (record_idle),
       .cmd_valid_o (records_cmd_valid),
       .cmd_ready_i (records_cmd_ready),
@@ -553,12 +559,12 @@ module cnn_engine
       .pitch_i        ((layer.op == 8'(OP_DENSE)) ? layer.out_stride
                                                  : addr_t'(layer.out_pixel_bytes)),
       .groups_i       (layer.groups),
-      .column_tiles_i (layer.column_tiles),
-      .last_columns_i (layer.last_columns),
       .channels_i     (layer.out_channels),
       .job_valid_i    (write_job_valid),
       .job_ready_o    (write_job_ready),
       .job_base_i     (addresses.result),
+      .job_column_tiles_i(write_column_tiles),
+      .job_last_columns_i(write_last_columns),
       .idle_o         (write_idle),
       .product_valid_i(row_valid),
       .product_ready_o(row_ready),

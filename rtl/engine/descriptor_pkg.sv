@@ -85,6 +85,7 @@ package descriptor_pkg;
     logic [15:0]         last_segment_depth;    // depth of the last segment, if there are several
     logic [2:0]          read_store_container;  // log2 of a word's bits on chip
     logic                read_resident;         // a block is loaded once
+    logic                tile_major;            // a column tile is done for all images before the next
     logic [7:0]          read_kernel_rows;      // lines of the window
     logic [7:0]          read_kernel_runs;      // runs of a line of it
     logic [7:0]          read_stride_lines;     // lines from a window to the next below
@@ -118,6 +119,7 @@ package descriptor_pkg;
     logic [31:0]         read_group_slots;      // from a group to the next
     logic [31:0]         read_load_slots;       // of all that is loaded
     logic [31:0]         read_window_slots;     // that must be on chip at once
+    logic [31:0]         padded_rows;           // rows of a convolution, rounded up to whole row tiles
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -189,6 +191,7 @@ package descriptor_pkg;
     fields.last_segment_depth  = words[1023:1008];
     fields.read_store_container = words[1026:1024];
     fields.read_resident       = words[1027];
+    fields.tile_major          = words[1028];
     fields.read_kernel_rows    = words[1039:1032];
     fields.read_kernel_runs    = words[1047:1040];
     fields.read_stride_lines   = words[1055:1048];
@@ -222,6 +225,7 @@ package descriptor_pkg;
     fields.read_group_slots    = words[1791:1760];
     fields.read_load_slots     = words[1823:1792];
     fields.read_window_slots   = words[1855:1824];
+    fields.padded_rows         = words[1887:1856];
     return fields;
   endfunction
 

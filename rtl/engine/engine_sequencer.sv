@@ -6,14 +6,18 @@
 // A run: start_i while busy_o is low; images_i, layers_i, bases_i, use_list_i are sampled with it.
 // busy_o is high until everything is written and nothing is under way; done_o is high in the last
 // cycle of it. error_o and error_layer_o say how it ended, until the next start. stop_i or a
-// bus_error_i end a run early: jobs that were given are finished, no more are given; so does a
-// descriptor that is not legal, of which no job is given.
+// bus_error_i end a run early: jobs that were given are finished, no more are given (but for those of
+// a tile-major step, whose weights are all images'); so does a descriptor that is not legal, of which
+// no job is given.
 //
 // Jobs (ready/valid): of a convolution or vector step one an image and part, of a dense layer one in
 // all, whose rows are the images; of a normalisation first one for its table, taken when it is read.
+// A tile-major convolution does a column tile for all images before the next one: its weights and
+// records are one job for all of them, with the first image's; reader and writer get one an image for
+// each column tile.
 // An image's jobs are offered together and taken by each part when it likes; the next image's when all
-// are taken. layer_o belongs to all jobs of a step, addresses_o
-// and images_o to the job that is offered. A part must keep what it needs from taking a job: the next
+// are taken. layer_o, images_o, weight_rows_o and record_rows_o belong to all jobs of a
+// step, addresses_o and write_* to the job that is offered. A part must keep what it needs from taking a job: the next
 // image's may follow at once. The next step's jobs follow only when parts_idle_i was high with no
 // job offered: then everything is written, and layer_o may change.
 //
@@ -69,6 +73,10 @@ module engine_sequencer
     output descriptor_t          layer_o,
     output addresses_t           addresses_o,
     output logic [CountBits-1:0] images_o,       // rows of a dense layer
+    output logic [31:0]          weight_rows_o,  // of a job of weights: whole row tiles
+    output logic [31:0]          record_rows_o,  // of a job of records
+    output logic [15:0]          write_column_tiles_o,  // of a writer's job
+    output logic [7:0]           write_last_columns_o,  // of its last column tile
     input  logic                 layer_fits_i,   // layer_o's needs are within the buffers
     output logic                 running_o,      // a step's jobs are under way
     output logic                 table_valid_o,  // normalisation's table
@@ -128,6 +136,9 @@ module engine_sequencer
   logic        fetch_idle, fetch_valid, fetch_ready;
   descriptor_t fetched;
   logic        begin_run, is_product, is_dense, is_last_image, halting;
+  logic        tile_major, first_pass, last_pass, once;
+  logic [15:0] pass_q;         // column tile of a tile-major step
+  addr_t       pass_offset_q;  // of its first channel
   addr_t       list_addr;
 
   logic unused_base;  // it is used with start_i only
@@ -138,6 +149,11 @@ module engine_sequencer
   assign is_product    = is_dense || layer_q.op == OP_CONV;
   assign is_last_image = is_dense || image_q == images_q - 1'b1;
   assign halting       = ending_q || stop_i || bus_error_i;
+  assign tile_major    = layer_q.tile_major;
+  assign first_pass    = pass_q == '0;
+  assign last_pass     = !tile_major || pass_q == layer_q.column_tiles - 1'b1;
+  // Weights and records are given once a step.
+  assign once          = tile_major && !(first_pass && image_q == '0);
 
   assign jobs_left = '{
       read:   jobs_q.read && !read_ready_i,
@@ -195,6 +211,7 @@ module engine_sequencer
       && layer_q.columns != '0 && layer_q.column_tiles != '0 && layer_q.chunks != '0
       && layer_q.depth != '0 && layer_q.last_columns != '0 && layer_q.last_chunk != '0
       && layer_q.last_columns <= 8'(TC) && layer_q.last_chunk <= 8'(TP)
+      && (!layer_q.tile_major || (layer_q.groups == 16'd1 && layer_q.op == OP_CONV))
       && layer_q.weight_high_bits != '0
       && 6'(layer_q.weight_high_bits) + 6'(layer_q.weight_low_bits) == 6'(StoredBits);
 
@@ -202,7 +219,7 @@ module engine_sequencer
     fault = ERROR_NONE;
     if (!known) fault = ERROR_OP;
     else if (layer_q.tile_depth != 8'(TP) || layer_q.tile_columns != 8'(TC)) fault = ERROR_TILES;
-    else if (!sizes_legal || (is_product && !product_legal)) fault = ERROR_SIZES;
+    else if (!sizes_legal || (is_product ? !product_legal : layer_q.tile_major)) fault = ERROR_SIZES;
     else if (!layer_fits_i) fault = ERROR_BUFFER;
   end
 
@@ -218,7 +235,11 @@ module engine_sequencer
       Address: state_d = (layer_q.op == OP_LRN) ? Table : Look;
       Table:   if (table_ready_i) state_d = Look;
       Look:    state_d = Issue;
-      Issue:   if (jobs_left == '0) state_d = (is_last_image || halting) ? Drain : Look;
+      Issue:   if (jobs_left == '0) begin
+        if (halting && !tile_major) state_d = Drain;
+        else if (!is_last_image) state_d = Look;
+        else state_d = last_pass ? Drain : Address;
+      end
       Drain:   if (parts_idle_i) state_d = (halting || index_q == layers_q - 1'b1) ? Finish : Take;
       Finish:  if (fetch_idle) state_d = Idle;
       default: state_d = Idle;
@@ -243,7 +264,12 @@ module engine_sequencer
       state_q <= state_d;
       // In Address jobs_q is empty, and stays so while the list is read.
       if (state_q == Look) begin
-        jobs_q <= '{read: 1'b1, weight: is_product, record: is_product, write: 1'b1};
+        jobs_q <= '{
+            read: 1'b1,
+            weight: is_product && !once,
+            record: is_product && !once,
+            write: 1'b1
+        };
       end else begin
         jobs_q <= jobs_left;
       end
@@ -287,7 +313,7 @@ module engine_sequencer
       addresses_q <= '{
           first:       (layer_q.in_images ? bases_q.images : bases_q.workspace) + layer_q.in_base,
           second:      bases_q.workspace + layer_q.second_base,
-          result:      bases_q.workspace + layer_q.out_base,
+          result:      bases_q.workspace + layer_q.out_base + pass_offset_q,
           weights:     bases_q.weights + layer_q.weight_offset,
           weights_low: bases_q.weights + layer_q.weight_low_offset,
           records:     bases_q.records + layer_q.records_offset
@@ -299,6 +325,26 @@ module engine_sequencer
       addresses_q.result <= addresses_q.result + layer_q.out_stride;
     end
     if (state_q == Look && use_list_q && layer_q.in_images) addresses_q.first <= list_addr;
+    if (state_q == Check) begin
+      pass_q        <= '0;
+      pass_offset_q <= '0;
+    end else if (next_image && is_last_image) begin
+      pass_q        <= pass_q + 1'b1;
+      pass_offset_q <= pass_offset_q + (addr_t'(TC) << layer_q.out_container >> 3);
+    end
+  end
+
+  // Rows of jobs: a dense layer's are the images; a tile-major step's all images'.
+  logic [31:0] rows_each, padded_each;
+
+  assign rows_each   = is_dense ? 32'd1 : layer_q.rows;
+  assign padded_each = is_dense ? 32'd1 : layer_q.padded_rows;
+
+  always_ff @(posedge clk_i) begin
+    if (state_q == Address) begin
+      weight_rows_o <= (is_dense || tile_major) ? 32'(images_q) * padded_each : padded_each;
+      record_rows_o <= (is_dense || tile_major) ? 32'(images_q) * rows_each : rows_each;
+    end
   end
 
   // The list is read with the next image's number, so that its entry is there in Look.
@@ -332,6 +378,8 @@ module engine_sequencer
   assign record_valid_o = jobs_q.record;
   assign table_valid_o  = state_q == Table;
   assign write_valid_o  = jobs_q.write;
+  assign write_column_tiles_o = tile_major ? 16'd1 : layer_q.column_tiles;
+  assign write_last_columns_o = last_pass ? layer_q.last_columns : 8'(TC);
   assign layer_done_o   = state_q == Drain && parts_idle_i;
   assign layer_index_o  = index_q;
   assign layer_cycles_o = cycles_q;
@@ -340,7 +388,8 @@ module engine_sequencer
   `CASC_ASSERT_STREAM(Weight, weight_valid_o, weight_ready_i, {layer_o, addresses_o})
   `CASC_ASSERT_STREAM(Record, record_valid_o, record_ready_i, {layer_o, addresses_o})
   `CASC_ASSERT_STREAM(Table, table_valid_o, table_ready_i, {layer_o, addresses_o})
-  `CASC_ASSERT_STREAM(Write, write_valid_o, write_ready_i, {layer_o, addresses_o})
+  `CASC_ASSERT_STREAM(Write, write_valid_o, write_ready_i,
+                      {layer_o, addresses_o, write_column_tiles_o, write_last_columns_o})
   `CASC_ASSERT(StartLegal, !begin_run || (layers_i != '0 && images_i != '0
       && images_i <= CountBits'(MaxImages)))
 

@@ -45,14 +45,14 @@ module output_writer
     input logic [31:0] rows_i,          // 1..: output pixels; of a dense layer images
     input addr_t       pitch_i,         // bytes from a row to the next
     input logic [15:0] groups_i,        // 1..
-    input logic [15:0] column_tiles_i,  // 1..: of a group
-    input logic [7:0]  last_columns_i,  // 1..TC
     input logic [15:0] channels_i,      // 1..
 
-    input  logic  job_valid_i,
-    output logic  job_ready_o,
-    input  addr_t job_base_i,
-    output logic  idle_o,
+    input  logic        job_valid_i,
+    output logic        job_ready_o,
+    input  addr_t       job_base_i,
+    input  logic [15:0] job_column_tiles_i,  // 1..: of a group
+    input  logic [7:0]  job_last_columns_i,  // 1..TC
+    output logic        idle_o,
 
     input  logic                        product_valid_i,
     output logic                        product_ready_o,
@@ -89,7 +89,8 @@ module output_writer
   logic        busy_q;           // segments of the job are to come
   addr_t       addr_q, base_q;   // of the next segment; of the first of its tile or row
   logic [31:0] rows_q;           // to come: of the tile, or of the job
-  logic [15:0] tiles_q, groups_q, channels_q;
+  logic [15:0] tiles_q, groups_q, channels_q, column_tiles_q;
+  count_t      last_columns_q;
 
   logic        accept, take_job, last_row, last_tile, last_chunk, last_segment;
   logic        segment_ready, source_valid;
@@ -111,7 +112,7 @@ module output_writer
 
   always_comb begin
     if (vector_i) count = last_chunk ? count_t'(channels_q) : count_t'(VectorLanes);
-    else count = last_tile ? count_t'(last_columns_i) : count_t'(TC);
+    else count = last_tile ? last_columns_q : count_t'(TC);
   end
 
   // Products go down a tile's rows and on to the next tile, vectors along a row and on to the next.
@@ -128,12 +129,14 @@ module output_writer
 
   always_ff @(posedge clk_i) begin
     if (take_job) begin
-      addr_q     <= job_base_i;
-      base_q     <= job_base_i;
-      rows_q     <= rows_i;
-      tiles_q    <= column_tiles_i;
-      groups_q   <= groups_i;
-      channels_q <= channels_i;
+      addr_q         <= job_base_i;
+      base_q         <= job_base_i;
+      rows_q         <= rows_i;
+      tiles_q        <= job_column_tiles_i;
+      groups_q       <= groups_i;
+      channels_q     <= channels_i;
+      column_tiles_q <= job_column_tiles_i;
+      last_columns_q <= count_t'(job_last_columns_i);
     end else if (accept) begin
       addr_q <= ends_inner ? next_base : addr_q + inner_step;
       if (ends_inner) base_q <= next_base;
@@ -142,7 +145,7 @@ module output_writer
         if (last_chunk) rows_q <= rows_q - 1'b1;
       end else begin
         rows_q <= last_row ? rows_i : rows_q - 1'b1;
-        if (last_row) tiles_q <= last_tile ? column_tiles_i : tiles_q - 1'b1;
+        if (last_row) tiles_q <= last_tile ? column_tiles_q : tiles_q - 1'b1;
         if (last_row && last_tile) groups_q <= groups_q - 1'b1;
       end
     end
@@ -314,16 +317,17 @@ module output_writer
 
   // ---------------------------------------------------------------- assertions
 
-  `CASC_ASSERT_STREAM(Job, job_valid_i, job_ready_o, job_base_i)
+  `CASC_ASSERT_STREAM(Job, job_valid_i, job_ready_o,
+                      {job_base_i, job_column_tiles_i, job_last_columns_i})
   `CASC_ASSERT_STREAM(Product, product_valid_i, product_ready_o, product_words_i)
   `CASC_ASSERT_STREAM(Vector, vector_valid_i, vector_ready_o, vector_words_i)
   `CASC_ASSERT(ContainerLegal, !busy_q || (container_i >= 3'd1 && container_i <= 3'd4))
   `CASC_ASSERT(RowsLegal, !take_job || rows_i != '0)
-  `CASC_ASSERT(ColumnsLegal, !take_job || vector_i || (groups_i != '0 && column_tiles_i != '0
-      && last_columns_i != '0 && last_columns_i <= 8'(TC)))
+  `CASC_ASSERT(ColumnsLegal, !take_job || vector_i || (groups_i != '0
+      && job_column_tiles_i != '0 && job_last_columns_i != '0 && job_last_columns_i <= 8'(TC)))
   `CASC_ASSERT(ChannelsLegal, !take_job || !vector_i || channels_i != '0)
   `CASC_ASSERT(SettingsStable, !$past(rst_ni && busy_q) || $stable({vector_i, container_i, rows_i,
-      pitch_i, groups_i, column_tiles_i, last_columns_i, channels_i}))
+      pitch_i, groups_i, channels_i}))
   // What is not whole bytes ends a row.
   `CASC_ASSERT(WholeBytes, !accept || (addr_t'(count) << container_i) == bytes << 3
       || (vector_i ? last_chunk : last_tile && groups_q == 16'd1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.emission.shared_words import Planned, planned
 from toolflow.emission.descriptor_package import render_package
-from toolflow.emission.descriptors import FIELDS, WORDS, EngineSizes, Op, decode, decode_all, encode
+from toolflow.emission.descriptors import FIELDS, decode, decode_all, encode
 from toolflow.emission.directory import whole_directory, whole_files
 from toolflow.emission.memory_images import (
     ALIGNMENT,
@@ -55,6 +55,8 @@ from toolflow.fixedpoint import (
     split_planes,
     window,
 )
+from toolflow.hardware.engine import WORDS, EngineSizes, Op
+from toolflow.hardware.engine_cycles import Port, UnitSizes
 from toolflow.network.graph import Conv, WeightLayer
 from toolflow.plan import PLAN_FILE
 
@@ -111,6 +113,7 @@ def test_planes_are_bit_positions_of_blocks() -> None:
     assert pack_plane(digits, 3) == first + bytes(32) + bytes([1]) + bytes(15)
 
 
+PORT = Port(40)
 FLATTENED = {"w_hidden": (28, 2, 3)}
 """The map behind a dense layer's inputs."""
 
@@ -213,12 +216,17 @@ def test_a_value_too_large_for_its_record_is_refused(values: dict[str, int], mes
         channel_image(lpu, stored)
 
 
+def unit_sizes(network: IntegerNetwork) -> UnitSizes:
+    """Return a small unit for a network."""
+    return UnitSizes(EngineSizes(5, 3, 4), network.scheme.precision.act_bits, joins=False)
+
+
 def decoded(
     made: Planned, network: IntegerNetwork
 ) -> tuple[list[dict[str, int]], dict[str, ChannelRecords]]:
     """Return a unit's descriptors and its layers' records, found by the descriptors' offsets."""
     weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
-    image = unit_image(network, EngineSizes(5, 3, 4), 2, weights, channels)
+    image = unit_image(network, unit_sizes(network), PORT, 2, weights, channels)
     found = decode_all(image.descriptors)
     assert len(image.descriptors) == 4 * WORDS * len(image.map.steps)
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]
@@ -349,7 +357,7 @@ def test_memory_map_survives_its_file(tmp_path: Path) -> None:
     made = planned(8, 4)
     weights, channels = weight_image(made.lpu, made.stored), channel_image(made.lpu, made.stored)
     found = MemoryMap(
-        *(unit_image(unit, EngineSizes(5, 3, 4), 2, weights, channels).map
+        *(unit_image(unit, unit_sizes(unit), PORT, 2, weights, channels).map
           for unit in (made.lpu, made.hpu))
     )  # fmt: skip
     (tmp_path / MEMORY_MAP_FILE).write_text(found.to_json())

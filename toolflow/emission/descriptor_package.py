@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from toolflow.emission.descriptors import FIELDS, WORDS, Field, Op
+from toolflow.emission.descriptors import FIELDS, Field
+from toolflow.hardware.engine import WORDS, Op
 
 
 def render_package() -> str:

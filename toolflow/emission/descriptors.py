@@ -43,9 +43,8 @@ becomes them by pooling alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
@@ -71,20 +70,20 @@ from toolflow.hardware.act_jobs import (
     dense_job,
     pool_job,
 )
-from toolflow.hardware.engine import DATA_BITS, VECTOR_LANES
+from toolflow.hardware.engine import WORDS, EngineSizes, Op, Segments, segmentations
+from toolflow.hardware.engine_cycles import Port, UnitSizes, step_cycles
 from toolflow.network.graph import (
     Activate,
     Add,
     AvgPool,
     Conv,
     Dense,
+    Layer,
     Lrn,
     MaxPool,
     Pool,
     Shape,
 )
-
-WORDS = 64
 
 
 @dataclass(frozen=True)
@@ -166,6 +165,7 @@ FIELDS = (
     Field("last_segment_depth", 31, 16, 16, "depth of the last segment, if there are several"),
     Field("read_store_container", 32, 0, 3, "log2 of a word's bits on chip"),
     Field("read_resident", 32, 3, 1, "a block is loaded once"),
+    Field("tile_major", 32, 4, 1, "a column tile is done for all images before the next"),
     Field("read_kernel_rows", 32, 8, 8, "lines of the window"),
     Field("read_kernel_runs", 32, 16, 8, "runs of a line of it"),
     Field("read_stride_lines", 32, 24, 8, "lines from a window to the next below"),
@@ -199,22 +199,12 @@ FIELDS = (
     Field("read_group_slots", 55, 0, 32, "from a group to the next"),
     Field("read_load_slots", 56, 0, 32, "of all that is loaded"),
     Field("read_window_slots", 57, 0, 32, "that must be on chip at once"),
+    Field("padded_rows", 58, 0, 32, "rows of a convolution, rounded up to whole row tiles"),
 )
 
 
+_EMPTY = dict.fromkeys((field.name for field in FIELDS), 0)
 _READ_FIELDS = tuple(field.name for field in FIELDS if field.name.startswith("read_"))
-
-
-class Op(IntEnum):
-    """Layer kinds as the sequencer numbers them."""
-
-    CONV = 1
-    DENSE = 2
-    MAX_POOL = 3
-    AVG_POOL = 4
-    ADD = 5
-    ACTIVATE = 6
-    LRN = 7
 
 
 _OPS: Mapping[type, Op] = {
@@ -226,49 +216,6 @@ _OPS: Mapping[type, Op] = {
     Activate: Op.ACTIVATE,
     Lrn: Op.LRN,
 }
-
-
-@dataclass(frozen=True)
-class EngineSizes:
-    """The parameters of an engine that its descriptors depend on.
-
-    Attributes:
-        t_r, t_p, t_c: tile sizes, T_R, T_P and T_C.
-        weight_words: words of the weight reader's buffer.
-        act_words: words of the activation reader's buffer.
-        vector_lanes: words of a beat for the vector unit.
-        data_bits: width of the memory port.
-    """
-
-    t_r: int
-    t_p: int
-    t_c: int
-    weight_words: int = 1 << 24
-    act_words: int = 1 << 20
-    vector_lanes: int = VECTOR_LANES
-    data_bits: int = DATA_BITS
-
-
-def segments(sizes: EngineSizes, depth: int) -> tuple[int, int]:
-    """Return how many segments a layer's depth is read in, and the depth of all but the last.
-
-    One where the buffer holds a column tile, whose first and last block it may share; else as deep
-    as lets the next segment be loaded while one is used, or as the buffer just holds.
-
-    Raises:
-        UserError: the buffer holds no chunk of a column tile.
-    """
-    if sizes.t_c * depth <= sizes.weight_words - 2 * BLOCK_WORDS:
-        return 1, depth
-    for held in (2, 1):
-        room = sizes.weight_words // (held * sizes.t_c) - 2 * BLOCK_WORDS
-        longest = room // sizes.t_p * sizes.t_p
-        if longest > 0:
-            return -(-depth // longest), longest
-    raise UserError(
-        f"a weight buffer of {sizes.weight_words} words does not hold a tile of {sizes.t_p} x "
-        f"{sizes.t_c} weights; make it larger or T_C smaller"
-    )
 
 
 def encode(values: Mapping[str, int], where: str = "descriptor") -> bytes:
@@ -312,16 +259,16 @@ def decode_all(data: bytes) -> list[dict[str, int]]:
 def descriptor_image(
     schedule: Schedule,
     addresses: AddressMap,
-    sizes: EngineSizes,
-    act_bits: int,
+    unit: UnitSizes,
+    port: Port,
     weights: WeightImage,
     channels: ParameterImage,
 ) -> bytes:
     """Return ``descriptors_<unit>.bin``: a unit's steps in their order.
 
-    ``act_bits`` is the wordlength of its activations.
+    Where a step can be done in several ways, the cycle model chooses, for a whole batch.
     """
-    writer = _Descriptors(schedule, addresses, sizes, act_bits, weights, channels)
+    writer = _Descriptors(schedule, addresses, unit, port, weights, channels)
     return b"".join(encode(writer.of(step), f"layer {step.name}") for step in schedule.steps)
 
 
@@ -331,17 +278,24 @@ class _Descriptors:
 
     schedule: Schedule
     addresses: AddressMap
-    sizes: EngineSizes
-    act_bits: int
+    unit: UnitSizes
+    port: Port
     weights: WeightImage
     channels: ParameterImage
+
+    @property
+    def sizes(self) -> EngineSizes:
+        """The unit's tiles and buffers."""
+        return self.unit.sizes
 
     def of(self, step: Step) -> dict[str, int]:
         """Return a step's fields."""
         layer, spec = step.layer, step.layer.layer
         inputs = [self.schedule.formats[name] for name in step.inputs]
         values = {
-            **arithmetic_fields(layer, inputs, self.schedule.formats[step.output], self.act_bits),
+            **arithmetic_fields(
+                layer, inputs, self.schedule.formats[step.output], self.unit.act_bits
+            ),
             "tile_depth": self.sizes.t_p,
             "tile_columns": self.sizes.t_c,
             "groups": 1,
@@ -365,40 +319,59 @@ class _Descriptors:
             }
         if len(step.inputs) == 2:
             values |= self._tensor("second", step.inputs[1])
+        if isinstance(spec, Conv | Dense):
+            return self._fastest(values, step, spec)
         return values | self._read(step)
 
-    def _read(self, step: Step) -> dict[str, int]:
-        """Return the activation reader's fields.
+    def _fastest(self, values: dict[str, int], step: Step, spec: Conv | Dense) -> dict[str, int]:
+        """Return a product's fields with the order and the segments that take the least cycles.
+
+        Of those that take the same, the least traffic.
+        """
+        ways = [
+            values | segment_fields(way, spec.matmul.depth, self.sizes.t_p) | order
+            for way in segmentations(self.sizes, spec.matmul.depth)
+            for order in self._orders(step, spec)
+        ]
+
+        def cost(way: dict[str, int]) -> tuple[int, float]:
+            cycles = step_cycles(_EMPTY | way, self.unit, self.port, self.addresses.batch)
+            return cycles.total, cycles.beats
+
+        return min(ways, key=cost)
+
+    def _orders(self, step: Step, spec: Conv | Dense) -> Iterator[dict[str, int]]:
+        """Yield what says the order of images and column tiles."""
+        tiles = -(-spec.matmul.columns // self.sizes.t_c)
+        yield {"tile_major": 0} | self._read(step, tiles)
+        if isinstance(spec, Conv) and spec.matmul.groups == 1:
+            yield {"tile_major": 1} | self._read(step, 1)
+
+    def _read(self, step: Step, tiles: int = 1) -> dict[str, int]:
+        """Return the activation reader's fields; ``tiles``: column tiles of a job.
 
         Raises:
             UserError: its buffer is too small.
         """
         spec, sizes = step.layer.layer, self.sizes
         reader = ReaderSizes(
-            sizes.t_r, sizes.t_p, self.act_bits, sizes.vector_lanes, sizes.act_words,
+            sizes.t_r, sizes.t_p, self.unit.act_bits, sizes.vector_lanes, sizes.act_words,
             sizes.data_bits,
         )  # fmt: skip
         place = self._place(step.inputs[0])
         zero = self.schedule.formats[step.inputs[0]].zero
+        window = window_of(spec, self.addresses.placements[step.inputs[0]])
         if isinstance(spec, Dense):
-            tensor, product = self.addresses.placements[step.inputs[0]], spec.matmul
-            tiles = -(-product.columns // sizes.t_c)
+            tensor = self.addresses.placements[step.inputs[0]]
             job = dense_job(
-                0, tensor.image_stride, place.container, place.signed, product.depth,
+                0, tensor.image_stride, place.container, place.signed, spec.matmul.depth,
                 self.addresses.batch, tiles, reader,
             )  # fmt: skip
         elif isinstance(spec, Conv):
-            product = spec.matmul
-            tiles = -(-product.columns // sizes.t_c)
-            window = Window(_kernel(spec), spec.stride, spec.pads[:2], _size(spec.out_shape))
-            job = conv_job(place, product.groups, window, tiles, zero, reader)
-        elif isinstance(spec, Pool):
-            window = Window(spec.kernel, spec.stride, spec.pads[:2], _size(spec.out_shape))
-            job = pool_job(place, window, zero, reader)
+            job = conv_job(place, spec.matmul.groups, window, tiles, zero, reader)
         elif isinstance(spec, Add):
             job = add_job(place, self._place(step.inputs[1]), reader)
         else:
-            window = Window((1, 1), (1, 1), (0, 0), (place.height, place.width))
             job = pool_job(place, window, zero, reader)
         if not job.fits(reader):
             raise UserError(
@@ -415,7 +388,7 @@ class _Descriptors:
             height=place.height,
             width=place.width,
             channels=place.channels,
-            pixel_bytes=_pixel_bytes(place),
+            pixel_bytes=pixel_bytes(place),
             container=place.container.bit_length() - 1,
             signed=self.schedule.formats[name].signed,
         )
@@ -437,7 +410,7 @@ class _Descriptors:
         if prefix == "in":
             values["in_images"] = int(place.in_images)
         elif prefix == "out":
-            values["out_pixel_bytes"] = _pixel_bytes(place)
+            values["out_pixel_bytes"] = pixel_bytes(place)
         return values
 
     def _product(self, layer: IntegerMatmul) -> dict[str, int]:
@@ -462,7 +435,7 @@ class _Descriptors:
             "last_chunk": product.depth - (chunks - 1) * sizes.t_p,
             "tile_weights": sizes.t_c * product.depth,
             "weight_blocks": -(-spec.weight.size // BLOCK_WORDS),
-            **_segments(sizes, product.depth),
+            "padded_rows": -(-product.rows // sizes.t_r) * sizes.t_r,
         }
         if isinstance(spec, Conv):
             values |= _geometry(_kernel(spec), spec.stride, spec.pads)
@@ -478,7 +451,7 @@ def arithmetic_fields(
     """
     spec = layer.layer
     values = {
-        "op": int(_OPS[type(spec)]),
+        "op": int(op_of(spec)),
         "in_signed": int(inputs[0].signed),
         "zero_in": inputs[0].zero,
         "zero_out": output.zero,
@@ -505,15 +478,15 @@ def arithmetic_fields(
     return values
 
 
-def _segments(sizes: EngineSizes, depth: int) -> dict[str, int]:
-    count, each = segments(sizes, depth)
-    if count == 1:
+def segment_fields(way: Segments, depth: int, t_p: int) -> dict[str, int]:
+    """Return the fields that say how a layer's weights are read."""
+    if way.count == 1:
         return {"segments": 1}
     return {
-        "segments": count,
-        "segment_chunks": each // sizes.t_p,
-        "segment_depth": each,
-        "last_segment_depth": depth - (count - 1) * each,
+        "segments": way.count,
+        "segment_chunks": way.depth // t_p,
+        "segment_depth": way.depth,
+        "last_segment_depth": depth - (way.count - 1) * way.depth,
     }
 
 
@@ -525,7 +498,21 @@ def _size(shape: Shape) -> tuple[int, int]:
     return map_shape(shape)[1:]
 
 
-def _pixel_bytes(place: Placement) -> int:
+def op_of(layer: Layer) -> Op:
+    """Return a layer's kind."""
+    return _OPS[type(layer)]
+
+
+def window_of(layer: Layer, place: Placement) -> Window:
+    """Return what a convolution or a vector step reads of its input for each pixel."""
+    if isinstance(layer, Conv):
+        return Window(_kernel(layer), layer.stride, layer.pads[:2], _size(layer.out_shape))
+    if isinstance(layer, Pool):
+        return Window(layer.kernel, layer.stride, layer.pads[:2], _size(layer.out_shape))
+    return Window((1, 1), (1, 1), (0, 0), (place.height, place.width))
+
+
+def pixel_bytes(place: Placement) -> int:
     """Return the bytes from a pixel to the next; none where there is no next one."""
     return place.pixel_bytes if place.height * place.width > 1 else 0
 

@@ -16,7 +16,7 @@ from toolflow.emission.directory import whole_directory
 from toolflow.emission.memory_images import parameter_images, weight_image
 from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, unit_image
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
-from toolflow.emission.top_parameters import engine_sizes
+from toolflow.emission.top_parameters import memory_port, unit_sizes
 from toolflow.emulator.integer_network import IntegerNetwork, StoredParameters
 from toolflow.emulator.reference import run_reference
 from toolflow.fixedpoint import IntArray
@@ -53,7 +53,14 @@ def write_plan(plan: Plan, accelerator: Accelerator, target: Path) -> None:
     channels = parameter_images(accelerator.lpu, accelerator.hpu, accelerator.stored)
 
     lpu, hpu = (
-        unit_image(network, engine_sizes(plan, unit), plan.design.batch, weights, parameters)
+        unit_image(
+            network,
+            unit_sizes(plan, unit),
+            memory_port(plan),
+            plan.design.batch,
+            weights,
+            parameters,
+        )
         for unit, network, parameters in zip(
             ("lpu", "hpu"), (accelerator.lpu, accelerator.hpu), channels, strict=True
         )

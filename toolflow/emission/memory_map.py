@@ -10,11 +10,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from toolflow.emission.address_map import Placement, address_map
-from toolflow.emission.descriptors import EngineSizes, descriptor_image
+from toolflow.emission.descriptors import descriptor_image
 from toolflow.emission.memory_images import ParameterImage, WeightImage
 from toolflow.emission.steps import schedule_of
 from toolflow.emulator.integer_network import IntegerNetwork
 from toolflow.errors import UserError
+from toolflow.hardware.engine_cycles import Port, UnitSizes
 
 MEMORY_MAP_FILE = "memory_map.json"
 
@@ -65,20 +66,22 @@ class UnitImage:
 
 def unit_image(
     network: IntegerNetwork,
-    sizes: EngineSizes,
+    unit: UnitSizes,
+    port: Port,
     batch: int,
     weights: WeightImage,
     channels: ParameterImage,
 ) -> UnitImage:
-    """Return the steps, addresses and descriptors of a unit of given sizes for a batch of images.
+    """Return the steps, addresses and descriptors of a unit for a batch of images.
+
+    ``port`` is the memory that its steps are ordered for.
 
     Raises:
         UserError: a layer is too large for the descriptors, the activations for the addresses, or
             the network's output is in an order that memory has not.
     """
     schedule = schedule_of(network)
-    addresses = address_map(schedule, batch, sizes.t_c)
-    act_bits = network.scheme.precision.act_bits
+    addresses = address_map(schedule, batch, unit.sizes.t_c)
     return UnitImage(
         UnitMap(
             batch=batch,
@@ -90,7 +93,7 @@ def unit_image(
             ),
             tensors=dict(addresses.placements),
         ),
-        descriptor_image(schedule, addresses, sizes, act_bits, weights, channels),
+        descriptor_image(schedule, addresses, unit, port, weights, channels),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from toolflow.confidence.decision import MAX_N
-from toolflow.emission.descriptors import EngineSizes
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
@@ -13,9 +12,11 @@ from toolflow.emulator.integer_network import (
 from toolflow.hardware.engine import (
     VECTOR_BITS,
     VECTOR_LANES,
+    EngineSizes,
     act_buffer_words,
     weight_buffer_words,
 )
+from toolflow.hardware.engine_cycles import MEMORY_LATENCY, Port, UnitSizes
 from toolflow.network.graph import Lrn
 from toolflow.plan import EngineRecord, Plan, UnitRecord
 
@@ -37,6 +38,18 @@ def engine_sizes(plan: Plan, unit: str) -> EngineSizes:
         vector_lanes=VECTOR_LANES,
         data_bits=bits,
     )
+
+
+def unit_sizes(plan: Plan, unit: str) -> UnitSizes:
+    """Return ``"lpu"`` or ``"hpu"`` as the cycle model sees it."""
+    record: UnitRecord = getattr(plan, unit)
+    return UnitSizes(engine_sizes(plan, unit), record.act_bits, joins=unit == "hpu")
+
+
+def memory_port(plan: Plan, latency: int = MEMORY_LATENCY) -> Port:
+    """Return the device's memory, at the most that one engine gets of it."""
+    device = plan.device
+    return Port(latency, 8e3 * device.bandwidth_gb_per_s / device.clock_mhz / device.axi_bits)
 
 
 def top_parameters(plan: Plan, lpu: IntegerNetwork, hpu: IntegerNetwork) -> dict[str, int]:

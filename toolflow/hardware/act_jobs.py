@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import lcm
 
 from toolflow.fixedpoint import storage_bits
@@ -173,18 +174,30 @@ def conv_job(
     Groups are fetched one at a time, which makes a kernel row one run, or several at a time where
     their words lie too thinly among the others'. If nothing fits, the job returned does not.
     """
-    jobs = [
-        _conv_job(shape, groups, together, cut, column_tiles, zero_in, sizes)
-        for together in range(1, groups + 1)
-        if groups % together == 0
-        for shape, cut in _foldings(place, window, sizes.stream_slots // 2)
-    ]
+    jobs = conv_jobs(place, groups, window, column_tiles, zero_in, sizes)
 
     def cost(job: ActJob) -> tuple[bool, int, int]:
         beats, pieces = fetched_beats(job, sizes), read_pieces(job, sizes)
         return not job.fits(sizes), max(beats, pieces), beats
 
     return min(jobs, key=cost)
+
+
+def conv_jobs(
+    place: MapPlace,
+    groups: int,
+    window: Window,
+    column_tiles: int,
+    zero_in: int,
+    sizes: ReaderSizes,
+) -> list[ActJob]:
+    """Return the jobs that ``conv_job`` chooses from."""
+    return [
+        _conv_job(shape, groups, together, cut, column_tiles, zero_in, sizes)
+        for together in range(1, groups + 1)
+        if groups % together == 0
+        for shape, cut in _foldings(place, window, sizes.stream_slots // 2)
+    ]
 
 
 def _foldings(place: MapPlace, window: Window, limit: int) -> Iterator[tuple[MapPlace, Window]]:
@@ -387,6 +400,7 @@ def _map_job(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def _tile_lines(window: Window, height: int, tile_rows: int) -> int:
     """Return the most lines of the map that a row tile reads."""
     rows = window.out[0] * window.out[1]

@@ -16,16 +16,17 @@ import numpy as np
 from toolflow.confidence.decision import CeuParameters, Decision, decide, ranked
 from toolflow.datasets import load_samples, preprocess
 from toolflow.emission.address_map import Placement, load_words
-from toolflow.emission.descriptors import EngineSizes, decode_all
+from toolflow.emission.descriptors import decode_all
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_map import MemoryMap, UnitMap, read_memory_map
 from toolflow.emission.registers import REGISTERS
 from toolflow.emission.result_records import ResultRecord, Unit, read_results
 from toolflow.emission.steps import schedule_of
-from toolflow.emission.top_parameters import engine_sizes, top_parameters
+from toolflow.emission.top_parameters import engine_sizes, memory_port, top_parameters
 from toolflow.emulator.integer_network import IntegerNetwork, quantise_images
 from toolflow.errors import GoalError, UserError
 from toolflow.fixedpoint import IntArray
+from toolflow.hardware.engine import EngineSizes
 from toolflow.hardware.engine_cycles import Port, UnitSizes, step_cycles
 from toolflow.planned import PlannedUnits, load_units
 from toolflow.simulation.expected import memory_words
@@ -162,7 +163,7 @@ def planned_cascade(folder: Path, units: PlannedUnits) -> Cascade:
         UserError: the folder is unusable, or the plan is of hardware that the RTL does not have.
     """
     plan = units.plan
-    design, device = plan.design, plan.device
+    design = plan.design
     if design.lpu.engines != 1 or design.hpu.engines != 1:
         raise UserError(f"{folder}: the plan has several engines a unit, the RTL one; plan again")
     return Cascade(
@@ -174,7 +175,7 @@ def planned_cascade(folder: Path, units: PlannedUnits) -> Cascade:
         ceu=plan.ceu.parameters,
         classes=plan.network.classes,
         batch=design.batch,
-        beats_per_cycle=8e3 * device.bandwidth_gb_per_s / device.clock_mhz / device.axi_bits,
+        beats_per_cycle=memory_port(plan).rate,
         sizes=(engine_sizes(plan, "lpu"), engine_sizes(plan, "hpu")),
     )
 
@@ -268,7 +269,7 @@ class _Run:
         self._images = images
         self._progress = progress
         networks = cascade.lpu, cascade.hpu
-        port = Port(settings.latency, min(1.0, cascade.beats_per_cycle))
+        port = Port(settings.latency, cascade.beats_per_cycle)
         self._units = [
             _UnitCheck(
                 name,
@@ -377,7 +378,10 @@ class _Prediction:
 
     def cycles(self, step: int, images: int) -> int:
         """Return the cycles of a step for a batch."""
-        return step_cycles(self._descriptors[step], self._sizes, self._port, images).total
+        last = step == len(self._descriptors) - 1
+        return step_cycles(
+            self._descriptors[step], self._sizes, self._port, images, last=last
+        ).total
 
 
 @dataclass

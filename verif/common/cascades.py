@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tests.random_networks import drawn_scheme
 from toolflow.confidence.decision import CeuParameters
-from toolflow.emission.descriptors import EngineSizes
+from toolflow.hardware.engine import EngineSizes
+from toolflow.hardware.engine_cycles import MEMORY_LATENCY, Port
 from toolflow.network.graph import Network
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups
@@ -69,7 +70,7 @@ def drawn_cascade(
     }
     return Cascade(
         folder=folder,
-        memory_map=write_units(folder, units, sizes, batch),
+        memory_map=write_units(folder, units, sizes, batch, Port(MEMORY_LATENCY, beats_per_cycle)),
         lpu=units.lpu,
         hpu=units.hpu,
         parameters=parameters

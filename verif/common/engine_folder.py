@@ -13,7 +13,6 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_images import parameter_images, weight_image
 from toolflow.emission.memory_map import MEMORY_MAP_FILE, MemoryMap, unit_image
@@ -28,12 +27,17 @@ from toolflow.emulator.integer_network import (
     window_shift,
 )
 from toolflow.fixedpoint import planar_high
+from toolflow.hardware.engine import EngineSizes
+from toolflow.hardware.engine_cycles import MEMORY_LATENCY, Port, UnitSizes
 from toolflow.network.graph import Network
 from toolflow.planned import load_units
 from toolflow.quantisation.scheme import Scheme
 from toolflow.simulation.expected import memory_words
 
 IntArray = NDArray[np.int64]
+
+PORT = Port(MEMORY_LATENCY)
+"""Memory that descriptors are ordered for, if nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,11 @@ def write_folder(
 
 
 def write_units(
-    folder: Path, units: Units, sizes: tuple[EngineSizes, EngineSizes], batch: int
+    folder: Path,
+    units: Units,
+    sizes: tuple[EngineSizes, EngineSizes],
+    batch: int,
+    port: Port = PORT,
 ) -> MemoryMap:
     """Write parameters and descriptors of units of given sizes, the LPU's first."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +83,14 @@ def write_units(
     (folder / WEIGHTS_FILE).write_bytes(weights.data)
     (folder / CHANNELS_FILE).write_bytes(channels[0].data)
     lpu, hpu = (
-        unit_image(network, size, batch, weights, parameters)
+        unit_image(
+            network,
+            UnitSizes(size, network.scheme.precision.act_bits, joins=network is units.hpu),
+            port,
+            batch,
+            weights,
+            parameters,
+        )
         for network, size, parameters in zip((units.lpu, units.hpu), sizes, channels, strict=True)
     )
     (folder / "descriptors_lpu.bin").write_bytes(lpu.descriptors)

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from toolflow.emission.descriptors import Op, decode_all
+from toolflow.emission.descriptors import decode_all
 from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_images import BLOCK_WORDS, RECORD_BYTES
 from toolflow.emission.memory_map import UnitMap, read_memory_map
 from toolflow.emission.memory_order import memory_order
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
+from toolflow.hardware.engine import Op
 from toolflow.network.importer import load_network
 from toolflow.plan import MODEL_FILE
 

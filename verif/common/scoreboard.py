@@ -45,6 +45,11 @@ class Scoreboard(Generic[T]):
         """Whether everything expected has been observed."""
         return not self._expected
 
+    @property
+    def outstanding(self) -> tuple[T, ...]:
+        """The items that have not been observed."""
+        return tuple(self._expected)
+
     def drop(self) -> None:
         """Forget the outstanding items: the design was reset."""
         self._expected.clear()

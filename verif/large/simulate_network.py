@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 
 from toolflow.cli import print_simulation
 from toolflow.datasets import load_samples, preprocess
-from toolflow.emission.descriptors import EngineSizes
 from toolflow.emulator.integer_network import quantise_images
-from toolflow.hardware.engine import act_buffer_words
+from toolflow.hardware.engine import EngineSizes, act_buffer_words
 from toolflow.network.float_reference import to_onnx
 from toolflow.network.graph import Network
 from toolflow.network.importer import load_network

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolflow.emission.descriptors import WORDS
 from toolflow.emission.registers import REGISTERS
 from toolflow.emission.result_records import ResultRecord, read_results
+from toolflow.hardware.engine import WORDS
 from toolflow.simulation.host import ABORT, DONE, ERROR, REFUSED, SOFT_RESET, START, run_registers
 from toolflow.simulation.memory import HostMemory, script_regions
 from toolflow.simulation.run import Cascade

@@ -16,8 +16,8 @@ from tests.random_networks import (
     normalised_maps,
     small_network,
 )
-from toolflow.emission.descriptors import EngineSizes
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
+from toolflow.hardware.engine import EngineSizes
 from toolflow.network.graph import Network
 from toolflow.quantisation.scheme import Precision
 from toolflow.simulation.rtl_sources import ROOT

@@ -15,7 +15,7 @@ from tests.random_networks import (
     every_layer_kind,
     normalised_maps,
 )
-from toolflow.emission.descriptors import EngineSizes
+from toolflow.hardware.engine import EngineSizes
 from toolflow.network.graph import Network
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups

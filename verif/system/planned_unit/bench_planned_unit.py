@@ -17,8 +17,8 @@ from typing import Any
 
 import cocotb
 
-from toolflow.emission.descriptors import Op
 from toolflow.emission.memory_images import BLOCK_WORDS, RECORD_BYTES
+from toolflow.hardware.engine import Op
 from toolflow.plan import EngineRecord, Plan, read_plan
 from verif.common.packing import pack, unpack
 from verif.common.planned import IntArray, LayerJob, Planes, jobs_of

@@ -6,31 +6,45 @@ import itertools
 import os
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cocotb
 
-from toolflow.emission.descriptors import FIELDS, WORDS, Op, encode
+from toolflow.emission.descriptors import FIELDS, encode
+from toolflow.hardware.engine import WORDS, Op
 from verif.common.memory_port import Memory, MemoryPort, ReadClient, ReadSignals
 from verif.common.scoreboard import Scoreboard
 from verif.common.streams import Stall, StreamMonitor, Testbench, stall_patterns
 
 PRODUCTS = (Op.CONV, Op.DENSE)
-PARTS = ("table", "read", "weight", "record", "write")
+OWN = {
+    "table": (),
+    "read": (),
+    "weight": ("weight_rows_o",),
+    "record": ("record_rows_o",),
+    "write": ("write_column_tiles_o", "write_last_columns_o"),
+}
+PARTS = tuple(OWN)
 NO_ERROR, OP, TILES, SIZES, BUFFER, BUS, STOPPED = range(7)
 MASK = (1 << 32) - 1
 DESCRIPTOR_BYTES = 4 * WORDS
+MOST_TILES = 4
+"""Column tiles of a tile-major step."""
 
 Layer = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a part sees of a job: the step's number and the addresses in the order of the port."""
+    """What a part sees of a job: the step's number and the addresses in the order of the port.
+
+    ``own``: what only this part looks at (``OWN``).
+    """
 
     layer: int
     addresses: tuple[int, ...]
+    own: tuple[int, ...] = ()
 
 
 class IdleAgent:
@@ -136,14 +150,18 @@ class Bench:
         )  # fmt: skip
         self.list: list[int] = []
         self.taken = 0
+        self.last_layer: int | None = None
 
     def _part(self, name: str) -> StreamMonitor:
         dut = self.dut
         payload = {"layer": dut.layer_index_o, "addresses": dut.addresses_o}
+        payload |= {port: getattr(dut, port) for port in OWN[name]}
 
         def observe(beat: dict[str, int]) -> None:
             addresses = tuple(beat["addresses"] >> (32 * k) & MASK for k in range(5, -1, -1))
-            self.boards[name].observe(Job(beat["layer"], addresses))
+            own = tuple(beat[port] for port in OWN[name])
+            self.boards[name].observe(Job(beat["layer"], addresses, own))
+            self.last_layer = beat["layer"]
             self.taken += 1
             self.idle.work()
 
@@ -165,6 +183,12 @@ class Bench:
             dut.list_addr_i.value = self.list[-1]
             await self.testbench.step()
         dut.list_write_i.value = 0
+
+    def begun_tile_major(self, layers: Sequence[Layer]) -> bool:
+        """Return whether the job that was to come is a later one of a tile-major step."""
+        waiting = self.boards["write"].outstanding
+        same = bool(waiting) and waiting[0].layer == self.last_layer
+        return same and bool(layers[waiting[0].layer]["tile_major"])
 
     def stall(self, choose: str | None = None) -> None:
         """Choose stall patterns."""
@@ -202,6 +226,11 @@ class Bench:
             "high": rng.randint(low, (1 << 16) - 1),
             **{f"{name}_container": rng.randint(1, 4) for name in ("in", "second", "out")},
         }
+        fields |= values
+        if fields["op"] != Op.CONV:
+            fields["tile_major"] = 0
+        if fields["tile_major"]:
+            fields |= {"groups": 1, "column_tiles": rng.randint(1, MOST_TILES)}
         return fields | values
 
     def expect(self, layers: Sequence[Layer], bases: Mapping[str, int], images: int,
@@ -212,15 +241,29 @@ class Bench:
             if d["op"] == Op.LRN:
                 # Before the images: the list has not been looked at.
                 self.boards["table"].expect([self._job(index, d, bases, 0, False)])
-            parts = ("read", "write", "weight", "record") if product else ("read", "write")
-            for image in range(1 if d["op"] == Op.DENSE else images):
-                job = self._job(index, d, bases, image, use_list)
-                for part in parts:
-                    self.boards[part].expect([job])
+            major, dense = d["tile_major"], d["op"] == Op.DENSE
+            together = images if major or dense else 1
+            own = {
+                "read": (),
+                "weight": (together * (1 if dense else d["padded_rows"]) & MASK,),
+                "record": (together * (1 if dense else d["rows"]) & MASK,),
+            }
+            for tile in range(d["column_tiles"] if major else 1):
+                last = not major or tile == d["column_tiles"] - 1
+                own["write"] = (
+                    1 if major else d["column_tiles"],
+                    d["last_columns"] if last else self.tiles[1],
+                )
+                for image in range(1 if dense else images):
+                    job = self._job(index, d, bases, image, use_list, tile)
+                    first = not major or (tile, image) == (0, 0)
+                    products = ("weight", "record") if product and first else ()
+                    for part in ("read", "write", *products):
+                        self.boards[part].expect([replace(job, own=own[part])])
 
     def _job(self, index: int, d: Layer, bases: Mapping[str, int], image: int,
-             use_list: bool) -> Job:  # fmt: skip
-        """Return an image's job of a step."""
+             use_list: bool, tile: int = 0) -> Job:  # fmt: skip
+        """Return an image's job of a step, for a column tile of a tile-major one."""
         first = bases["images" if d["in_images"] else "workspace"] + d["in_base"]
         first += image * d["in_stride"]
         if use_list and d["in_images"]:
@@ -228,7 +271,10 @@ class Bench:
         addresses = (
             first,
             bases["workspace"] + d["second_base"] + image * d["second_stride"],
-            bases["workspace"] + d["out_base"] + image * d["out_stride"],
+            bases["workspace"]
+            + d["out_base"]
+            + image * d["out_stride"]
+            + tile * (self.tiles[1] << d["out_container"] >> 3),
             bases["weights"] + d["weight_offset"],
             bases["weights"] + d["weight_low_offset"],
             bases["records"] + d["records_offset"],
@@ -247,6 +293,7 @@ class Bench:
         bases = {name: rng.getrandbits(32) for name in names}
         self.expect(layers[:legal], bases, images, use_list)
         self.report.reset()
+        self.last_layer = None
         word = 0
         for base in (at, *bases.values()):
             word = word << 32 | base
@@ -269,7 +316,7 @@ class Bench:
 
 def limit(layers: int, images: int) -> int:
     """Return cycles that any run ends within."""
-    return 400 + layers * (40 * DESCRIPTOR_BYTES // 8 + 300 * (images + 1))
+    return 400 + layers * (40 * DESCRIPTOR_BYTES // 8 + 300 * MOST_TILES * (images + 1))
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
@@ -325,6 +372,9 @@ async def illegal_descriptors(dut: Any) -> None:
         (conv | {"last_chunk": tp + 1}, SIZES),
         (conv | {"weight_high_bits": 1, "weight_low_bits": bench.stored_bits}, SIZES),
         (conv | {"weight_high_bits": 0, "weight_low_bits": bench.stored_bits}, SIZES),
+        (conv | {"tile_major": 1, "groups": 2}, SIZES),
+        ({"op": int(Op.DENSE), "tile_major": 1, "groups": 1}, SIZES),
+        ({"op": int(Op.MAX_POOL), "tile_major": 1, "groups": 1}, SIZES),
         ({}, BUFFER),
     ]  # fmt: skip
     for wrong, reason in cases:
@@ -346,7 +396,10 @@ async def illegal_descriptors(dut: Any) -> None:
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def ended_early(dut: Any) -> None:
-    """A stop or a bus error at any moment: an image's jobs are given to all parts or to none."""
+    """A stop or a bus error at any moment: an image's jobs are given to all parts or to none.
+
+    A tile-major step that began is given as a whole.
+    """
     bench = Bench(dut)
     await bench.start()
     early = 0
@@ -360,6 +413,7 @@ async def ended_early(dut: Any) -> None:
         given = {part: board.compared for part, board in bench.boards.items()}
         assert given["read"] == given["write"] >= given["weight"] == given["record"]
         complete = all(board.done for board in bench.boards.values())
+        assert bench.boards["write"].done or not bench.begun_tile_major(layers)
         if error == NO_ERROR:
             assert complete
         else:
@@ -380,7 +434,7 @@ async def cycle_counts(dut: Any) -> None:
     bench.idle.longest = 0
     # So many images that the next descriptor is there before a step ends.
     images = min(bench.max_images, 20)
-    layers = [bench.layer(op=int(Op.CONV)) for _ in range(3)]
+    layers = [bench.layer(op=int(Op.CONV), tile_major=0) for _ in range(3)]
     await bench.begin(layers, images, False)
     assert await bench.finish(limit(3, images)) == NO_ERROR
     taken = bench.parts["read"].beat_cycles

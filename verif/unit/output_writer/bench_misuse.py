@@ -21,8 +21,8 @@ async def illegal_settings(dut: Any) -> None:
     bench.set_layer(layer)
     for name, value in misuse.get("settings", {}).items():
         getattr(dut, f"{name}_i").value = value
-    ((base, segments),) = layer.jobs(bench.sizes)
-    bench.jobs.send([{"base": base}])
+    ((job, segments),) = layer.jobs(bench.sizes)
+    bench.jobs.send([job | misuse.get("job", {})])
     for segment in segments:
         bench.drive_words(layer.vector, segment)
     await bench.testbench.run(5)

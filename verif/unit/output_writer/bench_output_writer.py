@@ -83,7 +83,12 @@ class Bench:
             beat_bytes=int(dut.DataBits.value) // 8,
         )
         rng = self.rng
-        self.jobs = StreamDriver(dut.job_valid_i, dut.job_ready_o, {"base": dut.job_base_i}, rng)
+        payload = {
+            "base": dut.job_base_i,
+            "tiles": dut.job_column_tiles_i,
+            "last": dut.job_last_columns_i,
+        }
+        self.jobs = StreamDriver(dut.job_valid_i, dut.job_ready_o, payload, rng)
         self.products = StreamDriver(
             dut.product_valid_i, dut.product_ready_o, {"words": dut.product_words_i}, rng
         )
@@ -128,8 +133,8 @@ class Bench:
         expected[corrupt[0]] ^= corrupt[1]
         self.set_layer(layer)
         beats = 0
-        for base, segments in layer.jobs(self.sizes):
-            self.jobs.send([{"base": base}])
+        for job, segments in layer.jobs(self.sizes):
+            self.jobs.send([job])
             for segment in segments:
                 self.drive_words(layer.vector, segment)
                 beats += sum(cycles_of([segment], self.sizes.beat_bytes)) + 1
@@ -275,8 +280,8 @@ async def reset_in_flight(dut: Any) -> None:
         layer = random_layer(bench.sizes, SIZE - 512, bench.rng)
         bench.clear_memory()
         bench.set_layer(layer)
-        for base, segments in layer.jobs(bench.sizes):
-            bench.jobs.send([{"base": base}])
+        for job, segments in layer.jobs(bench.sizes):
+            bench.jobs.send([job])
             for segment in segments:
                 bench.drive_words(layer.vector, segment)
         await bench.testbench.run(bench.rng.randint(1, 40))

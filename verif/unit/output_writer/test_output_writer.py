@@ -42,7 +42,7 @@ def test_illegal_parameters_are_refused(parameters: dict[str, int]) -> None:
         ({"settings": {"container": 5}}, "ContainerLegal"),
         ({"settings": {"rows": 0}}, "RowsLegal"),
         ({"settings": {"groups": 0}}, "ColumnsLegal"),
-        ({"settings": {"last_columns": 6}}, "ColumnsLegal"),
+        ({"job": {"last": 6}}, "ColumnsLegal"),
         ({"vector": True, "settings": {"channels": 0}}, "ChannelsLegal"),
         ({"settings": {"container": 2, "groups": 2}}, "WholeBytes"),
         ({"later": {"pitch": 5}}, "SettingsStable"),

@@ -34,6 +34,7 @@ class WrittenLayer:
         vector: whether the vector unit makes it.
         groups: of a product, each of C / groups columns.
         dense: whether the images are rows of one job.
+        tile_major: whether a job is an image's column tile, all images' before the next tile's.
     """
 
     words: IntArray
@@ -41,6 +42,7 @@ class WrittenLayer:
     vector: bool
     groups: int = 1
     dense: bool = False
+    tile_major: bool = False
 
     @property
     def columns(self) -> int:
@@ -49,7 +51,6 @@ class WrittenLayer:
 
     def settings(self, sizes: Sizes) -> dict[str, int]:
         """Return the design's settings; junk for the path that is not used."""
-        tiles = -(-self.columns // sizes.columns)
         place = self.place
         return {
             "vector": int(self.vector),
@@ -57,22 +58,34 @@ class WrittenLayer:
             "rows": len(self.words) if self.dense else place.height * place.width,
             "pitch": place.image_stride if self.dense else place.pixel_bytes,
             "groups": 0 if self.vector else self.groups,
-            "column_tiles": 0 if self.vector else tiles,
-            "last_columns": 0xFF if self.vector else self.columns - (tiles - 1) * sizes.columns,
             "channels": place.channels if self.vector else 0,
         }
 
-    def jobs(self, sizes: Sizes) -> Iterator[tuple[int, list[Segment]]]:
-        """Yield each job's base and its segments in order."""
+    def jobs(self, sizes: Sizes) -> Iterator[tuple[dict[str, int], list[Segment]]]:
+        """Yield each job's fields and its segments in order."""
         place = self.place
+        tiles = -(-self.columns // sizes.columns)
+        last = self.columns - (tiles - 1) * sizes.columns
+        own = {"tiles": 0 if self.vector else tiles, "last": 0xFF if self.vector else last}
         rows = self.words.reshape(*self.words.shape[:2], -1).transpose(0, 2, 1)
         if self.dense:
-            yield place.base, list(self._segments(rows[:, 0], place.image_stride, sizes))
+            found = list(self._segments(rows[:, 0], place.image_stride, sizes))
+            yield {"base": place.base} | own, found
             return
-        for image, words in enumerate(rows):
-            base = place.base + image * place.image_stride
-            found = self._segments(words, place.pixel_bytes, sizes)
-            yield base, [Segment(base - place.base + s.address, s.bytes, s.words) for s in found]
+        for tile in range(tiles) if self.tile_major else (None,):
+            for image, words in enumerate(rows):
+                offset = image * place.image_stride
+                base = place.base + offset
+                found = [
+                    Segment(offset + s.address, s.bytes, s.words)
+                    for s in self._segments(words, place.pixel_bytes, sizes)
+                ]
+                if tile is not None:
+                    count = len(words)
+                    found = found[tile * count : (tile + 1) * count]
+                    base = found[0].address
+                    own = {"tiles": 1, "last": last if tile == tiles - 1 else sizes.columns}
+                yield {"base": base} | own, found
 
     def _segments(self, rows: IntArray, pitch: int, sizes: Sizes) -> Iterator[Segment]:
         bits, base = self.place.container, self.place.base
@@ -190,4 +203,5 @@ def _random_layer(sizes: Sizes, rng: random.Random) -> WrittenLayer:
     low = -half if rng.random() < 0.5 else 0
     draw = np.random.default_rng(rng.getrandbits(32))
     words = draw.integers(low, low + 2 * half, (rng.randint(1, 3), channels, height, width))
-    return WrittenLayer(words, place, vector, groups, dense)
+    tile_major = groups == 1 and not vector and not dense and rng.random() < 0.5
+    return WrittenLayer(words, place, vector, groups, dense, tile_major)

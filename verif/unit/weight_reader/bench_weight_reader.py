@@ -12,9 +12,10 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from toolflow.emission.descriptors import EngineSizes, segments
+from toolflow.emission.descriptors import segment_fields
 from toolflow.emission.memory_images import BLOCK_WORDS, pack_plane
 from toolflow.fixedpoint import Format, planar_high, saturate, split_planes
+from toolflow.hardware.engine import EngineSizes, Segments, segmentations
 from verif.common.layer_ports import descriptor_word
 from verif.common.memory_port import Memory, MemoryPort, ReadClient, ReadSignals
 from verif.common.packing import pack
@@ -33,6 +34,7 @@ class Layer:
     weights: IntArray
     stored_bits: int
     low_bits: int
+    way: Segments
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -52,7 +54,6 @@ class Layer:
         groups, columns, depth = self.shape
         t_p, t_c = self.sizes.t_p, self.sizes.t_c
         tiles, chunks = -(-columns // t_c), -(-depth // t_p)
-        count, each = segments(self.sizes, depth)
         return {
             "groups": groups,
             "columns": columns,
@@ -65,11 +66,7 @@ class Layer:
             "weight_high_bits": self.stored_bits - self.low_bits,
             "weight_low_bits": self.low_bits,
             "weight_blocks": -(-self.weights.size // BLOCK_WORDS),
-            "segments": count,
-            "segment_chunks": each // t_p,
-            "segment_depth": each,
-            "last_segment_depth": depth - (count - 1) * each,
-        }
+        } | segment_fields(self.way, depth, t_p)
 
     def beats(self, words: IntArray, row_tiles: int) -> Iterator[IntArray]:
         """Yield the columns of a job: T_P words each of ``words``, the unit's own weights."""
@@ -134,7 +131,8 @@ class Bench:
         rng = np.random.default_rng(self.rng.getrandbits(32))
         low, high = Format(self.stored_bits, 0).low, planar_high(self.stored_bits, low_bits)
         words = rng.integers(low, high + 1, (groups, columns, depth))
-        return Layer(self.sizes, words, self.stored_bits, low_bits)
+        way = self.rng.choice(segmentations(self.sizes, depth))
+        return Layer(self.sizes, words, self.stored_bits, low_bits, way)
 
     def words(self, layer: Layer) -> IntArray:
         """Return the unit's own weights."""

@@ -70,7 +70,7 @@ sim-large: setup-dev ## SqueezeNet, Tiny Darknet and VGG-16 whole, an hour (CASC
 	$(LARGE) $(CASCADE_DATA)/models/tiny_darknet.onnx $(IMAGENET) --lpu 6/6 \
 		--lpu-tiles 64,32,64 --hpu-tiles 64,32,32
 	$(LARGE) $(CASCADE_DATA)/structure/light_vgg16.onnx --draw-weights --forward 0 --lpu 4/4 \
-		--lpu-tiles 128,64,64 --hpu-tiles 16,8,8 --weight-words 17 --no-assertions
+		--lpu-tiles 196,64,64 --hpu-tiles 16,8,8 --weight-words 17 --act-words 18 --no-assertions
 
 test: setup-dev ## everything: lint, Python tests, simulation
 	@rm -rf $(RESULTS)

@@ -21,7 +21,6 @@ from toolflow.errors import UserError
 from toolflow.evaluation import TOP5_CLASSES, Evaluation, evaluate_cascade, top_of
 from toolflow.exploration.search import Explorer
 from toolflow.hardware.devices import load_device
-from toolflow.hardware.workload import network_work
 from toolflow.network.float_reference import float_logits
 from toolflow.network.graph import Network
 from toolflow.network.importer import load_network
@@ -86,8 +85,7 @@ def make_plan(request: PlanRequest, progress: Progress) -> Plan:
             f"--metric top5 says nothing of {network.classes} classes "
             f"(at least {TOP5_CLASSES} are needed); use top1"
         )
-    work = network_work(network)
-    explorer = Explorer(device, work)
+    explorer = Explorer(device, network)
     evaluation = _evaluation_set(network, request, progress)
     protocol: ToleranceProtocol = (
         Estimated(request.tolerance)
@@ -103,7 +101,6 @@ def make_plan(request: PlanRequest, progress: Progress) -> Plan:
         request.tolerance,
         request.guarantee,
         device,
-        work,
         decisions,
     )
     progress("writing the folder")

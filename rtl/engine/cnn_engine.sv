@@ -31,7 +31,7 @@ module cnn_engine
     parameter  int unsigned StoredBits   = 8,     // 2..16: weights in memory
     parameter  int unsigned WeightWords  = 4096,  // weight buffer
     parameter  int unsigned ActWords     = 4096,  // activation buffer
-    parameter  int unsigned OutputRows   = (TR < 256) ? TR : 256,  // 1..: products' rows that wait for the writer
+    parameter  int unsigned OutputRows   = (TR < 256) ? TR : 256,  // 1..: rows that wait to be written
     parameter  int unsigned VectorLanes  = 8,     // 4..32, a multiple of 4
     parameter  int unsigned DataBits     = 64,    // 64 or 128: memory port
     parameter  int unsigned MaxImages    = 64,    // 1..4096: of a run

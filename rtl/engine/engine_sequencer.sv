@@ -16,10 +16,10 @@
 // records are one job for all of them, with the first image's; reader and writer get one an image for
 // each column tile.
 // An image's jobs are offered together and taken by each part when it likes; the next image's when all
-// are taken. layer_o, images_o, weight_rows_o and record_rows_o belong to all jobs of a
-// step, addresses_o and write_* to the job that is offered. A part must keep what it needs from taking a job: the next
-// image's may follow at once. The next step's jobs follow only when parts_idle_i was high with no
-// job offered: then everything is written, and layer_o may change.
+// are taken. layer_o, images_o, weight_rows_o and record_rows_o belong to all jobs of a step,
+// addresses_o and write_* to the job that is offered. A part must keep what it needs from taking a
+// job: the next image's may follow at once. The next step's jobs follow only when parts_idle_i was
+// high with no job offered: then everything is written, and layer_o may change.
 //
 // Images: number i's stored image is at images + i * in_stride, or with use_list_i at entry i of the
 // list (list_write_i), which holds byte addresses.

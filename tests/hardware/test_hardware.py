@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.random_networks import (
+    alex_like,
+    blocked_channels,
+    every_layer_kind,
+    normalised_maps,
+)
 from toolflow.errors import UserError
 from toolflow.hardware.devices import device_names, load_device
-from toolflow.hardware.performance import batch_bits, engine_time, matmul_cycles
+from toolflow.hardware.performance import Workload, grid_axes
 from toolflow.hardware.resources import (
     EngineConfig,
     device_budget,
@@ -18,26 +25,21 @@ from toolflow.hardware.resources import (
     engine_resources,
     lut_macc,
 )
-from toolflow.hardware.workload import LayerWork, network_work
+from toolflow.network.graph import Network
 from toolflow.network.importer import load_network
-from verif.common.tiling import Tiling, row_cycles, tile_rows
 
 ZC706 = load_device("zc706")
 LENET = Path(__file__).parents[2] / "examples" / "lenet_digits.onnx"
 
 
-def conv(rows: int = 100, depth: int = 27, columns: int = 16, groups: int = 1) -> LayerWork:
-    return LayerWork(
-        name="conv", op="conv", groups=groups, rows=rows, depth=depth, columns=columns,
-        input_words=3 * rows, output_words=rows * columns, weight_words=depth * columns,
-        batched=False, line_words=90,
-    )  # fmt: skip
+def lenet() -> Network:
+    return load_network(LENET)
 
 
 def config(**changes: Any) -> EngineConfig:
     base = EngineConfig(
         t_r=32, t_p=9, t_c=8, dsp_pes=0, weight_bits=8, act_bits=8, acc_bits=32,
-        stored_weight_bits=8, weight_depth=27, act_buffer_words=1000,
+        stored_weight_bits=8, weight_depth=27, act_buffer_words=4096,
     )  # fmt: skip
     return replace(base, **changes)
 
@@ -80,81 +82,69 @@ class TestDevices:
             load_device(str(tmp_path / "mine.toml"))
 
 
-class TestCycles:
-    @settings(max_examples=200, deadline=None)
-    @given(
-        st.tuples(st.integers(1, 60), st.integers(1, 40), st.integers(1, 40)),
-        st.tuples(st.integers(1, 20), st.integers(1, 12), st.integers(1, 12)),
-    )
-    def test_the_model_is_the_schedule_that_the_rtl_is_tested_against(
-        self, shape: tuple[int, int, int], tiles: tuple[int, int, int]
-    ) -> None:
-        """``row_cycles`` is what the mm_unit bench holds the RTL to, cycle by cycle."""
-        rows, depth, columns = shape
-        t_r, t_p, t_c = tiles
-        entered = row_cycles(tile_rows(*shape, Tiling(*tiles)), t_c)
-        last_output = entered[-1] + t_p + 5
-        cycles = matmul_cycles(rows, depth, columns, 1, t_r, t_p, t_c)
-        first_weight = entered[0] - t_c
-        assert cycles == last_output - first_weight + 1
-
-    def test_by_hand(self) -> None:
-        # Two row tiles (8 and 2 rows, T_C = 4) x 2 chunks x 1 column tile; the last takes 2 rows.
-        assert matmul_cycles(10, 6, 4, 1, 8, 4, 4) == 4 + (8 + 4) * 2 - 4 + 2 + 4 + 5
-        assert matmul_cycles(16, 4, 4, 3, 16, 4, 4) == 4 + 3 * 16 + 4 + 5
-
+class TestTimes:
     def test_lenet_adds_up(self) -> None:
-        work = network_work(load_network(LENET))
-        assert [layer.name for layer in work] == ["conv1", "conv2", "conv3", "logits"]
-        assert sum(w.groups * w.rows * w.depth * w.columns for w in work) == 153344
-        assert work[-1].batched
-        time = engine_time(config(), work, ZC706, 4)
+        network = load_network(LENET)
+        time = Workload(network, ZC706).engine_time(config(), 4)
+        assert [layer.name for layer in time.layers if layer.macs] == [
+            "conv1", "conv2", "conv3", "logits",
+        ]  # fmt: skip
+        assert sum(layer.macs for layer in time.layers) == 4 * network.macs == 4 * 153344
         assert time.cycles_per_image == sum(layer.cycles for layer in time.layers) / 4
-        least = sum(w.rows * w.depth * w.columns for w in work) / (9 * 8)
-        assert time.cycles_per_image > least
+        assert time.cycles_per_image > network.macs / (9 * 8)
+        clock = 1e6 * ZC706.clock_mhz
+        assert time.images_per_s == pytest.approx(clock / time.cycles_per_image)
 
-
-class TestTraffic:
-    def bits(self, batch: int, depth: int, words: int) -> int:
-        return int(batch_bits(conv(), batch, (32, 8), (depth, words), (8, 4)))
-
-    def test_everything_on_chip(self) -> None:
-        weights, inputs, outputs = 27 * 16 * 8, 300 * 4, 1600 * 4
-        assert self.bits(1, 27, 1000) == weights + inputs + outputs
-
-    def test_a_batch_reads_weights_once_if_that_is_less(self) -> None:
-        weights, inputs, outputs = 27 * 16 * 8, 300 * 4, 1600 * 4
-        image_first = 10 * (weights + inputs)
-        column_first = weights + 10 * 2 * inputs
-        assert column_first < image_first
-        assert self.bits(10, 27, 1000) == column_first + 10 * outputs
-
-    def test_nothing_on_chip(self) -> None:
-        weights, windows, outputs = 4 * 27 * 16 * 8, 2 * 2700 * 4, 1600 * 4
-        assert self.bits(1, 0, 10) == weights + windows + outputs
-
-    def test_lines_on_chip_read_inputs_once_a_column_tile(self) -> None:
-        weights, inputs, outputs = 27 * 16 * 8, 2 * 300 * 4, 1600 * 4
-        assert self.bits(1, 27, 100) == weights + inputs + outputs
-
-    def test_an_lpu_reads_the_high_planes_only(self) -> None:
-        work = (replace(conv(), name="a"), conv(columns=32))
-        lpu = config(weight_bits=4, act_bits=4)
-        whole = engine_time(lpu, work, ZC706, 1)
-        cut = engine_time(replace(lpu, weight_windows=(3, 5)), work, ZC706, 1)
-        saved = [a.bytes - b.bytes for a, b in zip(whole.layers, cut.layers, strict=True)]
-        assert saved == [27 * 16 * 3 // 8, 27 * 32 * 5 // 8]
-
-    @pytest.mark.parametrize("bits", [2, 3, 5, 8, 11])
-    def test_weights_of_any_width_pack(self, bits: int) -> None:
-        outer, inner = (
-            engine_time(config(stored_weight_bits=b), [conv()], ZC706, 1) for b in (bits, 16)
-        )
-        assert inner.layers[0].bytes - outer.layers[0].bytes == 27 * 16 * (16 - bits) // 8
+    def test_an_lpu_cuts_its_images_and_reads_the_high_planes_only(self) -> None:
+        work = Workload(load_network(LENET), ZC706)
+        own = config(weight_bits=4, act_bits=4)
+        lpu = replace(own, stored_image_bits=8)
+        cut = replace(lpu, weight_windows=(4,) * 4)
+        times = [work.engine_time(engine, 16) for engine in (own, lpu, cut)]
+        assert [len(time.layers) for time in times] == [6, 7, 7]
+        moved = [{layer.name: layer.bytes for layer in time.layers} for time in times[1:]]
+        assert moved[0]["conv3"] - moved[1]["conv3"] > 0
+        assert all(moved[0][name] >= moved[1][name] for name in moved[0])
 
     def test_windows_are_of_all_layers(self) -> None:
-        with pytest.raises(ValueError, match="zip"):
-            engine_time(config(weight_windows=(3,)), [conv(), conv()], ZC706, 1)
+        with pytest.raises(ValueError, match="3 windows for 4 weight layers"):
+            Workload(load_network(LENET), ZC706).engine_time(config(weight_windows=(3,) * 3), 1)
+
+    def test_an_engine_too_small_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="does not fit the engine"):
+            Workload(load_network(LENET), ZC706).engine_time(config(act_buffer_words=1), 1)
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.sampled_from([lenet, alex_like, every_layer_kind, blocked_channels, normalised_maps]),
+        st.tuples(*map(st.sampled_from, ((7, 16, 64), (4, 18, 48), (4, 12, 32)))),
+        st.sampled_from([0, 40, 600]),
+        st.sampled_from([(3, 8), (4, 4), (8, 8)]),
+        st.sampled_from([1, 3, 16]),
+    )
+    def test_a_grid_has_each_engines_times(
+        self,
+        network: Callable[[], Network],
+        tiles: tuple[int, int, int],
+        depth: int,
+        bits: tuple[int, int],
+        batch: int,
+    ) -> None:
+        work = Workload(network(), ZC706)
+        t_r, t_p, t_c = tiles
+        one = config(
+            t_r=t_r, t_p=t_p, t_c=t_c, weight_depth=depth, act_buffer_words=16384,
+            act_bits=bits[0], stored_image_bits=bits[1],
+        )  # fmt: skip
+        axes = grid_axes((7, 16, 64), (4, 18, 48), (4, 12, 32), (0, 40, 600), (64, 16384))
+        seconds, moved = work.grid_times(axes, batch, bits, (8,) * work.weight_layers)
+        place = tuple(
+            axis.reshape(-1).tolist().index(value)
+            for axis, value in zip(axes, (*tiles, depth, 16384), strict=True)
+        )
+        time = work.engine_time(one, batch)
+        assert 1 / seconds[place] == pytest.approx(time.images_per_s, rel=2e-3)
+        assert moved[place] == pytest.approx(time.bytes_per_image, rel=2e-3)
 
 
 class TestResources:
@@ -193,10 +183,10 @@ def test_vgg16_is_in_the_class_of_published_designs(shared: Path) -> None:
     network = load_network(shared / "structure" / "light_vgg16.onnx")
     device = replace(ZC706, usable_gb_per_s=4.2, clock_mhz=150.0)
     engine = config(
-        t_r=512, t_p=13, t_c=60, dsp_pes=60, weight_bits=16, act_bits=16, acc_bits=45,
+        t_r=196, t_p=13, t_c=60, dsp_pes=60, weight_bits=16, act_bits=16, acc_bits=45,
         stored_weight_bits=16, weight_depth=4608, act_buffer_words=131072,
     )  # fmt: skip
     assert engine_resources(engine, device).dsp == 780
-    rate = engine_time(engine, network_work(network), device, 1).images_per_s
+    rate = Workload(network, device).engine_time(engine, 1).images_per_s
     gops = 2 * network.macs * rate / 1e9
     assert 137 / 1.5 < gops < 137 * 1.5

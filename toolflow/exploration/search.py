@@ -1,11 +1,11 @@
 """Search over the hardware of one device: the best single stage, the best cascade.
 
 The space, searched exhaustively: T_R, T_P, T_C of ``Grid``; any number of PEs in DSP blocks, the
-others in LUTs (an HPU: ``DSP_LEVELS + 1`` mixes); column tiles of weights buffered or not; the
-activation buffers of ``Grid``; batches of 1..64. A single stage is one engine or two equal ones
-that share the images; a cascade is any HPU with one LPU engine or two equal ones, all that fit the
-device together. Throughput grows with the batch, so designs are compared at the largest one and
-the smallest batch within ``BATCH_SLACK`` of it is taken.
+others in LUTs (an HPU: ``DSP_LEVELS + 1`` mixes); the weight and activation buffers of ``Grid``;
+batches of 1..64. Times are the cycle model's (``hardware.engine_cycles``). A single stage is one
+engine, or equal ones that share the images (``ENGINES``); a cascade is any HPU with so many LPU
+engines, all that fit the device together. Throughput grows with the batch, so designs are compared
+at the largest one and the smallest batch within ``BATCH_SLACK`` of it is taken.
 
 A cascade's rate is the least of the LPU's, the HPU's over the forwarded fraction, and what the
 memory bandwidth that both share allows.
@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolflow.errors import UserError
-from toolflow.fixedpoint import storage_bits
 from toolflow.hardware.devices import Device
-from toolflow.hardware.performance import EngineTime, engine_time, grid_times
+from toolflow.hardware.performance import EngineTime, Workload, grid_axes
 from toolflow.hardware.resources import (
     LUTRAM_ROWS,
     EngineConfig,
@@ -34,7 +33,7 @@ from toolflow.hardware.resources import (
     engine_resources,
     shared_resources,
 )
-from toolflow.hardware.workload import LayerWork
+from toolflow.network.graph import Network
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -52,12 +51,17 @@ KINDS = ("lut", "ff", "dsp", "bram")
 
 @dataclass(frozen=True)
 class Grid:
-    """The tile sizes and buffers that are tried."""
+    """The tile sizes and buffers that are tried.
 
-    t_r: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    Rows: powers of two, and divisors of maps of 7, 14, 28, .. lines. ``weight_depths``: column
+    tiles so deep are kept on chip, one used and one loaded; the network's deepest besides.
+    """
+
+    t_r: tuple[int, ...] = (16, 32, 49, 64, 98, 128, 196, 256, 512)
     t_p: tuple[int, ...] = (4, 8, 9, 12, 16, 18, 24, 27, 32, 36, 48, 64)
     t_c: tuple[int, ...] = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
-    act_buffer_words: tuple[int, ...] = (16384, 131072)
+    weight_depths: tuple[int, ...] = (0, 288, 576)
+    act_buffer_words: tuple[int, ...] = (2048, 8192, 32768, 131072, 262144)
 
 
 @dataclass(frozen=True)
@@ -150,21 +154,18 @@ class Explorer:
 
     Args:
         device: the board.
-        work: the network's layers.
+        network: the network.
         grid: the space.
     """
 
-    def __init__(self, device: Device, work: tuple[LayerWork, ...], grid: Grid = Grid()) -> None:
+    def __init__(self, device: Device, network: Network, grid: Grid = Grid()) -> None:
         self._device = device
-        self._work = work
-        self._depths = (0, max(layer.depth for layer in work))
-        sizes = (grid.t_r, grid.t_p, grid.t_c, self._depths, grid.act_buffer_words)
-        self._axes = tuple(
-            np.array(values, np.int64).reshape([-1 if k == axis else 1 for k in range(5)])
-            for axis, values in enumerate(sizes)
-        )
-        self._spaces: dict[tuple[int, int, int, Windows], _Space] = {}
-        self._fronts: dict[tuple[int, int, int], _Front] = {}
+        self._work = Workload(network, device)
+        deepest = self._work.deepest
+        depths = (*(depth for depth in grid.weight_depths if depth < deepest), deepest)
+        self._axes = grid_axes(grid.t_r, grid.t_p, grid.t_c, depths, grid.act_buffer_words)
+        self._spaces: dict[tuple[Bits, int, int, Windows], _Space] = {}
+        self._fronts: dict[Bits, _Front] = {}
         self._singles: dict[Bits, SingleDesign] = {}
         self._cascades: dict[tuple[Bits, Bits, float, Windows], CascadeDesign] = {}
 
@@ -198,7 +199,7 @@ class Explorer:
     # ------------------------------------------------------------------ search
 
     def _search_single(self, weight_bits: int, act_bits: int) -> SingleDesign:
-        space = self._space(weight_bits, act_bits, weight_bits)
+        space = self._space((weight_bits, act_bits), weight_bits, act_bits)
         best: tuple[float, int, int, int] | None = None
         for engines in ENGINES:
             few, most = space.dsp_range(self._limits // engines, len(space.rate))
@@ -210,7 +211,8 @@ class Explorer:
         if best is None:
             raise self._too_small([(weight_bits, act_bits, weight_bits)])
         _, engines, choice, dsp_pes = best
-        config = self._config(space.index[choice], dsp_pes, (weight_bits, act_bits), weight_bits)
+        bits = weight_bits, act_bits
+        config = self._config(space.index[choice], dsp_pes, bits, weight_bits, act_bits)
         batch = self._smallest_batch([config])
         engine = self._engine(config, engines, batch)
         rate = min(engine.images_per_s, self._bandwidth / engine.time.bytes_per_image)
@@ -219,9 +221,8 @@ class Explorer:
     def _search_cascade(
         self, lpu: Bits, hpu: Bits, forwarded: float, windows: Windows
     ) -> CascadeDesign:
-        stored = hpu[0]
-        low, high = self._space(*lpu, stored, windows), self._space(*hpu, stored)
-        front = self._front(*hpu, stored)
+        low, high = self._space(lpu, *hpu, windows), self._space(hpu, *hpu)
+        front = self._front(hpu)
         high_rates = (
             high.rate[front.space] / forwarded if forwarded else np.full(len(front.space), np.inf)
         )
@@ -242,11 +243,11 @@ class Explorer:
             if rates[choice] > best:
                 best, pair = float(rates[choice]), (choice, int(most[choice]), h, engines)
         if pair is None:
-            raise self._too_small([(*lpu, stored), (*hpu, stored)])
+            raise self._too_small([(*lpu, hpu[0]), (*hpu, hpu[0])])
         choice, dsp_pes, h, engines = pair
         configs = [
-            self._config(low.index[choice], dsp_pes, lpu, stored, windows),
-            self._config(high.index[front.space[h]], int(front.dsp_pes[h]), hpu, stored),
+            self._config(low.index[choice], dsp_pes, lpu, *hpu, windows),
+            self._config(high.index[front.space[h]], int(front.dsp_pes[h]), hpu, *hpu),
         ]
         batch = self._smallest_batch(configs)
         lpu_engine = self._engine(configs[0], engines, batch)
@@ -290,7 +291,7 @@ class Explorer:
 
     def _smallest_batch(self, configs: list[EngineConfig]) -> int:
         def rates(batch: int) -> FloatArray:
-            times = [engine_time(c, self._work, self._device, batch) for c in configs]
+            times = [self._work.engine_time(config, batch) for config in configs]
             return np.array([time.images_per_s for time in times])
 
         best = rates(BATCHES[-1])
@@ -306,21 +307,21 @@ class Explorer:
     def _bandwidth(self) -> float:
         return 1e9 * self._device.usable_gb_per_s
 
-    def _space(self, weight_bits: int, act_bits: int, stored: int, windows: Windows = ()) -> _Space:
-        key = (weight_bits, act_bits, stored, windows)
+    def _space(self, bits: Bits, stored: int, images: int, windows: Windows = ()) -> _Space:
+        """Return the engines of a precision; stored weights' and images' bits, the windows."""
+        key = (bits, stored, images, windows)
         if key not in self._spaces:
             self._spaces[key] = self._make_space(*key)
         return self._spaces[key]
 
-    def _make_space(self, weight_bits: int, act_bits: int, stored: int, windows: Windows) -> _Space:
-        smallest = self._config(0, 0, (weight_bits, act_bits), stored, windows)
-        seconds, moved = grid_times(
-            self._work,
-            self._device,
-            BATCHES[-1],
-            smallest.read_bits(len(self._work)),
-            storage_bits(act_bits),
+    def _make_space(self, bits: Bits, stored: int, images: int, windows: Windows) -> _Space:
+        weight_bits, act_bits = bits
+        smallest = self._config(0, 0, bits, stored, images, windows)
+        seconds, moved = self._work.grid_times(
             self._axes,
+            BATCHES[-1],
+            (act_bits, images),
+            smallest.read_bits(self._work.weight_layers),
         )
         counts = engine_counts(
             EngineShape(*self._axes),
@@ -330,7 +331,12 @@ class Explorer:
             stored,
             self._device,
         )
-        kept = np.flatnonzero(~self._dominated(seconds, moved))
+        kept = np.flatnonzero(np.isfinite(seconds) & ~self._dominated(seconds, moved))
+        if not len(kept):
+            raise UserError(
+                f"a layer of the network needs more of its input on chip than the largest buffer "
+                f"that is searched, {self._axes[-1].max():,} words, has room for"
+            )
         kept = kept[np.argsort(seconds.reshape(-1)[kept], kind="stable")]
 
         def of(value: int | IntArray) -> IntArray:
@@ -368,11 +374,10 @@ class Explorer:
                 dominated[place] |= worse
         return dominated
 
-    def _front(self, weight_bits: int, act_bits: int, stored: int) -> _Front:
-        key = (weight_bits, act_bits, stored)
-        if key not in self._fronts:
-            self._fronts[key] = self._make_front(self._space(*key))
-        return self._fronts[key]
+    def _front(self, bits: Bits) -> _Front:
+        if bits not in self._fronts:
+            self._fronts[bits] = self._make_front(self._space(bits, *bits))
+        return self._fronts[bits]
 
     def _make_front(self, space: _Space) -> _Front:
         levels = np.arange(DSP_LEVELS + 1)
@@ -397,7 +402,13 @@ class Explorer:
         return _Front(engines[chosen], dsp_pes.reshape(-1)[chosen], used[:, chosen])
 
     def _config(
-        self, index: int, dsp_pes: int, bits: Bits, stored: int, windows: Windows = ()
+        self,
+        index: int,
+        dsp_pes: int,
+        bits: Bits,
+        stored: int,
+        images: int,
+        windows: Windows = (),
     ) -> EngineConfig:
         places = np.unravel_index(int(index), tuple(axis.size for axis in self._axes))
         t_r, t_p, t_c, depth, words = (
@@ -415,6 +426,7 @@ class Explorer:
             weight_depth=depth,
             act_buffer_words=words,
             weight_windows=windows,
+            stored_image_bits=images,
         )
 
     def _engine(self, config: EngineConfig, count: int, batch: int) -> Engine:
@@ -423,12 +435,12 @@ class Explorer:
             config,
             count,
             sum((one for _ in range(count)), Resources(0, 0, 0, 0)),
-            engine_time(config, self._work, self._device, batch),
+            self._work.engine_time(config, batch),
         )
 
     def _acc_bits(self, weight_bits: int, act_bits: int) -> int:
         """Return the width that holds the deepest layer's sum of extreme products."""
-        return weight_bits + act_bits + 1 + (self._depths[1] - 1).bit_length()
+        return weight_bits + act_bits + 1 + (self._work.deepest - 1).bit_length()
 
     def _too_small(self, precisions: list[tuple[int, int, int]]) -> UserError:
         """Say which resource the smallest engines lack, and how much of it."""
@@ -437,7 +449,7 @@ class Explorer:
         for in_dsp in (False, True):
             needed = shared_resources(self._device)
             for weight_bits, act_bits, stored in precisions:
-                config = self._config(0, 0, (weight_bits, act_bits), stored)
+                config = self._config(0, 0, (weight_bits, act_bits), stored, act_bits)
                 pes = config.t_c if in_dsp else 0
                 needed += engine_resources(replace(config, dsp_pes=pes), self._device)
             missing = int(np.maximum(_counts(needed - device_budget(self._device)), 0).sum())

@@ -57,6 +57,11 @@ class StepWork:
         """Whether the MM unit does it."""
         return self.weight_layer >= 0
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of an image."""
+        return self.groups * self.rows * self.depth * self.columns
+
 
 def network_steps(
     network: Network, act_bits: int, image_bits: int, tile_columns: int

@@ -1,34 +1,46 @@
-"""How fast an engine is: exact cycles of the MM unit, and a roofline over memory traffic."""
+"""How fast engines are on a network: its steps by the cycle model, one engine or grids of them.
+
+An engine has all the device's bandwidth, up to what its port moves; what engines that share the
+memory take of it together is the search's to add up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolflow.fixedpoint import storage_bits
 from toolflow.hardware.devices import Device
-from toolflow.hardware.resources import Count, EngineConfig
-from toolflow.hardware.workload import LayerWork
+from toolflow.hardware.engine_cycles import MEMORY_LATENCY, Parts, Port
+from toolflow.hardware.engine_grid import Axes, StepGrid
+from toolflow.hardware.engine_steps import StepWork, network_steps
+from toolflow.hardware.resources import EngineConfig
+from toolflow.network.graph import Network
 
-PIPELINE_CYCLES = 5
-"""Cycles beyond T_P from a row's acceptance to its output (``rtl/mm/mm_unit.sv``)."""
+BOUNDS: Mapping[str, str] = MappingProxyType(
+    {"work": "compute", "arrival": "memory", "port": "memory", "writer": "output"}
+)
+"""What a step waits for most, by the cycle model's parts."""
 
 
 @dataclass(frozen=True)
 class LayerTime:
-    """A layer's time for one batch of images.
+    """A step's time for one batch of images.
 
     Attributes:
-        cycles: Cycles of the MM unit.
-        bytes: Bytes read and written off chip.
-        seconds: The longer of the two at the device's clock and bandwidth.
-        bound: "compute" or "memory", whichever is longer.
+        name: of the layer, or of a copy.
+        macs: multiply-accumulates; 0 of a step without weights.
+        cycles: from the step's descriptor to the end of its writing.
+        bytes: read and written off chip.
+        seconds: the cycles at the device's clock.
+        bound: "compute", "memory" or "output", whichever takes longest.
     """
 
     name: str
+    macs: int
     cycles: int
     bytes: int
     seconds: float
@@ -45,115 +57,117 @@ class EngineTime:
     images_per_s: float
 
 
-def ceil_div(dividend: Count, divisor: Count) -> Count:
-    """Return the quotient rounded up."""
-    return -(-dividend // divisor)
-
-
-def cycles_of(
-    rows: int, depth: int, columns: int, groups: int, t_r: Count, t_p: Count, t_c: Count
-) -> NDArray[np.int64]:
-    """Return ``matmul_cycles`` for integers or arrays of tile sizes."""
-    full, rest = rows // np.asarray(t_r), rows % np.asarray(t_r)
-    last = np.where(np.equal(rest, 0), t_r, rest)
-    sweep = full * np.maximum(t_r, t_c) + np.where(np.equal(rest, 0), 0, np.maximum(rest, t_c))
-    steps = groups * ceil_div(columns, t_c) * ceil_div(depth, t_p) * sweep
-    # Nothing is loaded behind the last tile: it takes its rows only.
-    return np.asarray(t_c + steps - np.maximum(last, t_c) + last + t_p + PIPELINE_CYCLES)
-
-
-def matmul_cycles(
-    rows: int, depth: int, columns: int, groups: int, t_r: int, t_p: int, t_c: int
-) -> int:
-    """Return the MM unit's cycles for ``groups`` products ``[rows x depth] . [depth x columns]``.
-
-    From the first weight beat to the last output, streams never waiting: T_C to load the first
-    weight tile, ``max(rows of the tile, T_C)`` a tile (the next one's weights load meanwhile; the
-    last one takes its rows only), and a pipeline latency of T_P + 5. Groups follow without a gap.
-    """
-    return int(cycles_of(rows, depth, columns, groups, t_r, t_p, t_c))
-
-
-def batch_bits(
-    layer: LayerWork,
-    batch: int,
-    tiles: tuple[Count, Count],
-    buffers: tuple[Count, Count],
-    word_bits: tuple[int, int],
-) -> NDArray[np.int64]:
-    """Return the bits that a layer moves for a batch of images.
-
-    Outputs are written once. A column tile's weights are read once where they stay on chip, else
-    once a row tile. Inputs are read once where a whole map stays on chip, else once a column tile;
-    a buffer shorter than the window's lines reads every window anew. A convolution runs its batch
-    in the better of two orders: image by image (weights again for every image), or column tile by
-    column tile (inputs again for every column tile).
+class Workload:
+    """A network on a device's engines.
 
     Args:
-        layer: the work.
-        batch: images.
-        tiles: T_R and T_C.
-        buffers: the deepest column tile of weights and the input words that stay on chip.
-        word_bits: bits that are read of a weight, and of an activation's container in memory.
+        network: the network.
+        device: the board: clock, memory, width of the engines' ports.
     """
-    (t_r, t_c), (weight_depth, act_words) = tiles, buffers
-    rows, images = (batch, batch) if layer.batched else (layer.rows, 1)
-    words = layer.input_words * images
-    windows = max(words, layer.groups * rows * layer.depth)
-    per_column_tile = np.where(np.greater_equal(act_words, layer.line_words), words, windows)
-    column_tiles = np.asarray(ceil_div(layer.columns, t_c))
-    again = per_column_tile * column_tiles
-    inputs = np.where(np.greater_equal(act_words, words), words, again)
-    buffered = np.greater_equal(weight_depth, layer.depth)
-    reads = np.where(buffered, 1, ceil_div(rows, t_r))
-    weight, act = word_bits
-    runs = 1 if layer.batched else batch
-    image_first = runs * (reads * layer.weight_words * weight + inputs * act)
-    once = np.where(buffered, 1, runs * reads)
-    column_first = once * layer.weight_words * weight + runs * again * act
-    moved = np.minimum(image_first, column_first) + batch * layer.output_words * act
-    return np.asarray(moved, np.int64)
+
+    def __init__(self, network: Network, device: Device) -> None:
+        self._network = network
+        self._device = device
+        self.weight_layers = len(network.weight_layers)
+        self.deepest = max(layer.matmul.depth for layer in network.weight_layers)
+        bits = port_bits(device)
+        self._port = Port(MEMORY_LATENCY, bytes_per_second(device) / clock_hz(device) * 8 / bits)
+        self._grids: dict[tuple[int, int, int, bytes], tuple[StepGrid, ...]] = {}
+
+    def engine_time(self, config: EngineConfig, batch: int) -> EngineTime:
+        """Return one engine's time, ``batch`` images at a time.
+
+        Raises:
+            ValueError: it cannot run the network, or its windows are not one a weight layer.
+        """
+        axes = grid_axes(
+            (config.t_r,),
+            (config.t_p,),
+            (config.t_c,),
+            (config.weight_depth,),
+            (config.act_buffer_words,),
+        )
+        steps = self._steps(config.act_bits, config.image_bits, config.t_c)
+        grids = [
+            StepGrid(step, axes, config.act_bits, port_bits(self._device), batch) for step in steps
+        ]
+        parts = self._parts(steps, grids, config.read_bits(self.weight_layers))
+        layers = tuple(
+            self._layer_time(step, part, batch) for step, part in zip(steps, parts, strict=True)
+        )
+        cycles = sum(layer.cycles for layer in layers) / batch
+        return EngineTime(
+            layers=layers,
+            cycles_per_image=cycles,
+            bytes_per_image=sum(layer.bytes for layer in layers) / batch,
+            images_per_s=clock_hz(self._device) / cycles,
+        )
+
+    def grid_times(
+        self,
+        axes: Axes,
+        batch: int,
+        bits: tuple[int, int],
+        weight_bits: Sequence[int],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return seconds and bytes per image for a grid of engines.
+
+        They are infinite where the engine is too small for the network.
+
+        Args:
+            axes: T_R, T_P, T_C, weight depth, activation buffer, shaped to broadcast together.
+            batch: images at a time.
+            bits: wordlengths of activations and of stored images.
+            weight_bits: bits that are read of a weight, one a weight layer.
+        """
+        steps = self._steps(*bits, int(np.gcd.reduce(axes[2].reshape(-1))))
+        key = (*bits, batch, b"".join(axis.tobytes() + b"/" for axis in axes))
+        if key not in self._grids:
+            self._grids[key] = tuple(
+                StepGrid(step, axes, bits[0], port_bits(self._device), batch) for step in steps
+            )
+        parts = self._parts(steps, self._grids[key], weight_bits)
+        seconds = sum(part.total for part in parts) / clock_hz(self._device) / batch
+        beats = sum(part.beats for part in parts) / batch
+        return seconds, beats * (port_bits(self._device) // 8)
+
+    def _steps(self, act_bits: int, image_bits: int, tile_columns: int) -> tuple[StepWork, ...]:
+        return network_steps(self._network, act_bits, image_bits, tile_columns)
+
+    def _parts(
+        self, steps: Sequence[StepWork], grids: Sequence[StepGrid], weight_bits: Sequence[int]
+    ) -> list[Parts]:
+        if len(weight_bits) != self.weight_layers:
+            raise ValueError(f"{len(weight_bits)} windows for {self.weight_layers} weight layers")
+        return [
+            grid.cycles(
+                weight_bits[step.weight_layer] if step.is_product else 0,
+                0,
+                self._port,
+                last=step is steps[-1],
+            )
+            for step, grid in zip(steps, grids, strict=True)
+        ]
+
+    def _layer_time(self, step: StepWork, parts: Parts, batch: int) -> LayerTime:
+        """Return a step's time on the only engine of a grid."""
+        values = {name: np.asarray(value).item() for name, value in parts._asdict().items()}
+        if not np.isfinite(values["total"]):
+            raise ValueError(f"{step.name} does not fit the engine")
+        cycles = round(values["total"])
+        return LayerTime(
+            name=step.name,
+            macs=step.macs * batch,
+            cycles=cycles,
+            bytes=round(values["beats"]) * (port_bits(self._device) // 8),
+            seconds=cycles / clock_hz(self._device),
+            bound=BOUNDS[max(BOUNDS, key=lambda name: values[name])],
+        )
 
 
-def engine_time(
-    config: EngineConfig, work: Sequence[LayerWork], device: Device, batch: int
-) -> EngineTime:
-    """Return an engine's time on a network, ``batch`` images at a time.
-
-    Convolutions run image after image; a dense layer takes the batch as the rows of one product. A
-    layer takes the longer of its cycles and of its traffic. Weights are planes, read bit for bit;
-    activations lie in containers of 2, 4, 8 or 16 bits, and outputs are written once.
-    """
-    layers = tuple(
-        _layer_time(config, layer, bits, device, batch)
-        for layer, bits in zip(work, config.read_bits(len(work)), strict=True)
-    )
-    return EngineTime(
-        layers=layers,
-        cycles_per_image=sum(layer.cycles for layer in layers) / batch,
-        bytes_per_image=sum(layer.bytes for layer in layers) / batch,
-        images_per_s=batch / sum(layer.seconds for layer in layers),
-    )
-
-
-def _layer_time(
-    config: EngineConfig, layer: LayerWork, weight_bits: int, device: Device, batch: int
-) -> LayerTime:
-    rows, runs = (batch, 1) if layer.batched else (layer.rows, batch)
-    cycles = runs * matmul_cycles(
-        rows, layer.depth, layer.columns, layer.groups, config.t_r, config.t_p, config.t_c
-    )
-    bits = batch_bits(
-        layer,
-        batch,
-        (config.t_r, config.t_c),
-        (config.weight_depth, config.act_buffer_words),
-        (weight_bits, storage_bits(config.act_bits)),
-    )
-    moved = -(-int(bits) // 8)
-    compute, memory = cycles / clock_hz(device), moved / bytes_per_second(device)
-    bound = "compute" if compute >= memory else "memory"
-    return LayerTime(layer.name, cycles, moved, max(compute, memory), bound)
+def port_bits(device: Device) -> int:
+    """Return the width of an engine's memory port: the device's, of those that the RTL has."""
+    return min(max(device.axi_bits, 64), 128)
 
 
 def clock_hz(device: Device) -> float:
@@ -166,31 +180,9 @@ def bytes_per_second(device: Device) -> float:
     return 1e9 * device.usable_gb_per_s
 
 
-def grid_times(
-    work: Sequence[LayerWork],
-    device: Device,
-    batch: int,
-    weight_bits: Sequence[int],
-    act_container: int,
-    axes: tuple[NDArray[np.int64], ...],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return seconds and bytes per image for a grid of engines.
-
-    ``axes`` are (T_R, T_P, T_C, weight depth, activation buffer), shaped to broadcast together;
-    ``weight_bits`` are the bits read of a weight, one a layer, ``act_container`` those of a stored
-    activation. Same model as ``engine_time``.
-    """
-    t_r, t_p, t_c, depth, buffer = axes
-    seconds = np.zeros(np.broadcast_shapes(*(axis.shape for axis in axes)))
-    moved = np.zeros(seconds.shape)
-    for layer, bits_a_weight in zip(work, weight_bits, strict=True):
-        rows, runs = (batch, 1) if layer.batched else (layer.rows, batch)
-        cycles = runs * np.asarray(
-            cycles_of(rows, layer.depth, layer.columns, layer.groups, t_r, t_p, t_c)
-        )
-        bits = batch_bits(layer, batch, (t_r, t_c), (depth, buffer), (bits_a_weight, act_container))
-        layer_bytes = -(-bits // 8)
-        compute, memory = cycles / clock_hz(device), layer_bytes / bytes_per_second(device)
-        seconds += np.maximum(compute, memory) / batch
-        moved += layer_bytes / batch
-    return seconds, moved
+def grid_axes(*values: Sequence[int]) -> Axes:
+    """Return the axes of a grid: T_R, T_P, T_C, weight depths, activation buffers."""
+    return tuple(
+        np.array(of, np.int64).reshape([-1 if k == axis else 1 for k in range(len(values))])
+        for axis, of in enumerate(values)
+    )

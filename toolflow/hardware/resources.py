@@ -60,6 +60,8 @@ class EngineConfig:
         weight_windows: Per layer, how many bits of each stored weight an LPU leaves in memory: it
             reads the high plane only. Empty where every layer's whole weights are read: by an HPU,
             by a single stage, and, as the safe assumption, by an LPU of unknown windows.
+        stored_image_bits: Wordlength of the images in memory, if it is not that of activations:
+            an LPU first cuts the HPU's.
     """
 
     t_r: int
@@ -73,6 +75,12 @@ class EngineConfig:
     weight_depth: int = 0
     act_buffer_words: int = 4096
     weight_windows: tuple[int, ...] = ()
+    stored_image_bits: int | None = None
+
+    @property
+    def image_bits(self) -> int:
+        """Wordlength of the stored images."""
+        return self.act_bits if self.stored_image_bits is None else self.stored_image_bits
 
     def read_bits(self, layers: int) -> tuple[int, ...]:
         """Return how many bits of a weight are read from memory, for each of a network's layers."""

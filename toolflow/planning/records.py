@@ -11,7 +11,7 @@ from toolflow.emulator.integer_network import IntegerLrn, IntegerMatmul
 from toolflow.exploration.search import Engine
 from toolflow.fixedpoint import Format
 from toolflow.hardware.devices import Device
-from toolflow.hardware.workload import LayerWork
+from toolflow.hardware.performance import port_bits
 from toolflow.network.graph import Network, WeightLayer
 from toolflow.plan import (
     SCHEMA_VERSION,
@@ -48,7 +48,6 @@ def plan_of(
     tolerance: float,
     guarantee: float | None,
     device: Device,
-    work: tuple[LayerWork, ...],
     decisions: Decisions,
 ) -> Plan:
     """Return the Plan that records ``decisions``."""
@@ -75,7 +74,7 @@ def plan_of(
             dsp=device.dsp,
             bram=device.bram,
             bandwidth_gb_per_s=device.usable_gb_per_s,
-            axi_bits=min(max(device.axi_bits, 64), 128),
+            axi_bits=port_bits(device),
             clock_mhz=device.clock_mhz,
         ),
         hpu=_unit(hpu),
@@ -139,8 +138,8 @@ def plan_of(
             for point in decisions.tolerances
         ),
         roofline=(
-            *_roofline("LPU", design.lpu, design.batch, work),
-            *_roofline("HPU", design.hpu, design.batch, work),
+            *_roofline("LPU", design.lpu),
+            *_roofline("HPU", design.hpu),
         ),
     )
 
@@ -234,19 +233,14 @@ def _engine(engine: Engine) -> EngineRecord:
     )
 
 
-def _roofline(
-    unit: str, engine: Engine, batch: int, work: tuple[LayerWork, ...]
-) -> tuple[RooflineRecord, ...]:
-    points = []
-    for layer, time in zip(work, engine.time.layers, strict=True):
-        macs = layer.groups * layer.rows * layer.depth * layer.columns
-        images = batch if layer.batched else 1
-        points.append(
-            RooflineRecord(
-                unit=unit,
-                layer=layer.name,
-                intensity=images * macs / max(time.bytes, 1),
-                gops=OPERATIONS_PER_MAC * images * macs / time.seconds / 1e9,
-            )
+def _roofline(unit: str, engine: Engine) -> tuple[RooflineRecord, ...]:
+    return tuple(
+        RooflineRecord(
+            unit=unit,
+            layer=time.name,
+            intensity=time.macs / max(time.bytes, 1),
+            gops=OPERATIONS_PER_MAC * time.macs / time.seconds / 1e9,
         )
-    return tuple(points)
+        for time in engine.time.layers
+        if time.macs
+    )

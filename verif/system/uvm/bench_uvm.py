@@ -1,0 +1,203 @@
+"""UVM tests of the whole accelerator; the environment says which network, and how memory behaves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+import pyuvm
+from pyuvm import ConfigDB, uvm_factory, uvm_sequence, uvm_test
+
+from toolflow.emission.result_records import ResultRecord
+from toolflow.simulation.memory import HostMemory
+from verif.common.axi_memory import DECERR, SLVERR
+from verif.system.uvm.campaign import MEMORY_BYTES, TRAFFIC, case_of
+from verif.system.uvm.env import CascadeEnv
+from verif.system.uvm.reference import Reference, Tensor, Written
+from verif.system.uvm.scoreboard import CascadeScoreboard
+from verif.system.uvm.sequences import (
+    PlannedFault,
+    RecoverySequence,
+    ResetSequence,
+    RunSequence,
+    Session,
+)
+from verif.system.uvm.transactions import Fault, Snapshot
+
+LPU, HPU, RESULTS = range(3)
+
+FAULTS = [
+    PlannedFault(Fault(LPU, write=False), 1, SLVERR),
+    PlannedFault(Fault(LPU, write=True), 30, DECERR),
+    PlannedFault(Fault(HPU, write=False), 200, DECERR),
+    PlannedFault(Fault(HPU, write=True), 10, SLVERR),
+    PlannedFault(Fault(RESULTS, write=False), 3, SLVERR),
+    PlannedFault(Fault(RESULTS, write=True), 9, SLVERR),
+]
+
+
+class CascadeTest(uvm_test):
+    """Makes the environment and runs one virtual sequence."""
+
+    def build_phase(self) -> None:
+        """Write the network's files and memory's first contents; make the environment."""
+        folder = Path.cwd() / "network"
+        case = case_of(folder, os.environ["UVM_NETWORK"], os.environ["UVM_PRECISIONS"])
+        seed = int(cocotb.RANDOM_SEED)
+        memory = HostMemory(
+            case.cascade.folder, case.cascade.memory_map, case.images, folder / "memory", seed
+        )
+        free = np.random.default_rng(seed + 1).bytes(MEMORY_BYTES - memory.layout.size)
+        self.session = Session(
+            case,
+            memory.layout,
+            memory.bytes.tobytes() + free,
+            TRAFFIC[os.environ["UVM_TRAFFIC"]],
+            **self.session_options(),
+        )
+        ConfigDB().set(None, "*", "CASE", case)
+        ConfigDB().set(None, "*", "LAYOUT", memory.layout)
+        ConfigDB().set(None, "*", "REFERENCE", Reference(case, memory.layout))
+        ConfigDB().set(None, "*", "COVERAGE", Path(os.environ["UVM_COVERAGE"]))
+        self.env = CascadeEnv("env", self)
+
+    def session_options(self) -> dict[str, Any]:
+        """Return what differs from a usual session."""
+        return {}
+
+    def sequence(self) -> uvm_sequence:
+        """Return what runs."""
+        return RunSequence(self.session, 1)
+
+    async def run_phase(self) -> None:
+        """Reset, then run."""
+        self.raise_objection()
+        await self.env.reset()
+        await self.sequence().start()
+        self.drop_objection()
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class NominalTest(CascadeTest):
+    """One run."""
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class ResetTest(CascadeTest):
+    """A run, a soft reset, a run."""
+
+    def sequence(self) -> uvm_sequence:
+        """Return what runs."""
+        return ResetSequence(self.session)
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class RecoveryTest(CascadeTest):
+    """Errors on every port, reads and writes, each followed by a run without one."""
+
+    def sequence(self) -> uvm_sequence:
+        """Return what runs."""
+        return RecoverySequence(self.session, FAULTS)
+
+
+class PlantedTest(CascadeTest):
+    """A run that must fail, because of the scoreboard's own fault."""
+
+    scoreboard: type[CascadeScoreboard]
+
+    def build_phase(self) -> None:
+        """Override the scoreboard."""
+        uvm_factory().set_type_override_by_type(CascadeScoreboard, self.scoreboard)
+        super().build_phase()
+
+
+class WrongWord(CascadeScoreboard):
+    """Expects one wrong word."""
+
+    def expected_tensors(self, kept: list[Written]) -> list[Tensor]:
+        """Return what the outputs must be, but for one bit."""
+        first, *others = super().expected_tensors(kept)
+        return [Tensor(first.label, bytes([first.words[0] ^ 1]) + first.words[1:]), *others]
+
+
+class LostRecord(CascadeScoreboard):
+    """Does not find the second image's record."""
+
+    def found_records(self, snapshot: Snapshot, run: int) -> list[ResultRecord | None]:
+        """Return the records but one."""
+        first, _, *others = super().found_records(snapshot, run)
+        return [first, None, *others]
+
+
+class ExtraRecord(CascadeScoreboard):
+    """Finds a record twice."""
+
+    def found_records(self, snapshot: Snapshot, run: int) -> list[ResultRecord | None]:
+        """Return the records, the last one twice."""
+        records = super().found_records(snapshot, run)
+        return [*records, records[-1]]
+
+
+class ChangedGuard(CascadeScoreboard):
+    """Sees a changed byte where nobody may write."""
+
+    def take(self, item: Any) -> None:
+        """Change the first byte of memory's last contents."""
+        if isinstance(item, Snapshot):
+            data = bytes([item.data[0] ^ 1]) + item.data[1:]
+            item = Snapshot(data, item.read_beats, item.written_beats)
+        super().take(item)
+
+
+class Blind(CascadeScoreboard):
+    """Sees nothing."""
+
+    def take(self, item: Any) -> None:
+        """Take nothing."""
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class WrongWordTest(PlantedTest):
+    """One expected word is wrong."""
+
+    scoreboard = WrongWord
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class LostRecordTest(PlantedTest):
+    """One record is missing."""
+
+    scoreboard = LostRecord
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class ExtraRecordTest(PlantedTest):
+    """One record more than expected is there."""
+
+    scoreboard = ExtraRecord
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class ChangedGuardTest(PlantedTest):
+    """A byte between the buffers has changed."""
+
+    scoreboard = ChangedGuard
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class BlindTest(PlantedTest):
+    """Nothing is compared."""
+
+    scoreboard = Blind
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class ProtocolTest(CascadeTest):
+    """Memory takes no bursts as long as the accelerator's."""
+
+    def session_options(self) -> dict[str, Any]:
+        """Return a limit that the first burst exceeds."""
+        return {"burst_limit": 1}

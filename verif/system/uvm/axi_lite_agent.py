@@ -94,6 +94,7 @@ class AxiLiteDriver(uvm_driver):
         """Make the bus master."""
         self._rng = random.Random(int(cocotb.RANDOM_SEED))
         self._master = AxiLiteMaster(cocotb.top, self._rng)
+        self._dut: Any = cocotb.top
         self._bench: Testbench | None = None
 
     def join(self, monitor: AxiLiteMonitor) -> None:
@@ -110,7 +111,7 @@ class AxiLiteDriver(uvm_driver):
         while True:
             item = await self.seq_item_port.get_next_item()
             # A sequence may have been woken in the middle of a cycle.
-            await RisingEdge(cocotb.top.clk_i)
+            await RisingEdge(self._dut.clk_i)
             self._master.stall([never, at_random(0.3, self._rng)])
             await self._serve(item)
             self.seq_item_port.item_done()
@@ -146,15 +147,15 @@ class InterruptMonitor(uvm_component):
     def build_phase(self) -> None:
         """Make the analysis port."""
         self.ap = uvm_analysis_port("ap", self)
-        self._irq: Any = cocotb.top.irq_o
+        self._dut: Any = cocotb.top
 
     async def run_phase(self) -> None:
         """Watch the interrupt."""
-        await RisingEdge(cocotb.top.rst_ni)
-        await RisingEdge(cocotb.top.clk_i)
+        await RisingEdge(self._dut.rst_ni)
+        await RisingEdge(self._dut.clk_i)
         while True:
-            await self._irq.value_change
-            self.ap.write(Interrupt(bool(self._irq.value)))
+            await self._dut.irq_o.value_change
+            self.ap.write(Interrupt(bool(self._dut.irq_o.value)))
 
     async def raised(self, limit: int) -> None:
         """Wait for the interrupt.
@@ -162,6 +163,6 @@ class InterruptMonitor(uvm_component):
         Raises:
             AssertionError: it has not come after ``limit`` cycles.
         """
-        if not self._irq.value:
-            await First(RisingEdge(self._irq), Timer(limit * CYCLE_NS, "ns"))
-        assert self._irq.value, f"no interrupt after {limit} cycles"
+        if not self._dut.irq_o.value:
+            await First(RisingEdge(self._dut.irq_o), Timer(limit * CYCLE_NS, "ns"))
+        assert self._dut.irq_o.value, f"no interrupt after {limit} cycles"

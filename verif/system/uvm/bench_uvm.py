@@ -1,8 +1,9 @@
-"""UVM tests of the whole accelerator; the environment says which network, and how memory behaves."""
+"""UVM tests of the whole accelerator; environment variables say which network and traffic."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from verif.system.uvm.env import CascadeEnv
 from verif.system.uvm.reference import Reference, Tensor, Written
 from verif.system.uvm.scoreboard import CascadeScoreboard
 from verif.system.uvm.sequences import (
+    CampaignSequence,
     PlannedFault,
     RecoverySequence,
     ResetSequence,
@@ -82,7 +84,11 @@ class CascadeTest(uvm_test):
 
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
 class NominalTest(CascadeTest):
-    """One run."""
+    """A run at every traffic."""
+
+    def sequence(self) -> uvm_sequence:
+        """Return what runs."""
+        return CampaignSequence(self.session, list(TRAFFIC.values()))
 
 
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
@@ -102,6 +108,10 @@ class RecoveryTest(CascadeTest):
         """Return what runs."""
         return RecoverySequence(self.session, FAULTS)
 
+    def check_phase(self) -> None:
+        """Judge that every error has struck."""
+        assert self.env.scoreboard.faults == [planned.fault for planned in FAULTS]
+
 
 class PlantedTest(CascadeTest):
     """A run that must fail, because of the scoreboard's own fault."""
@@ -117,7 +127,7 @@ class PlantedTest(CascadeTest):
 class WrongWord(CascadeScoreboard):
     """Expects one wrong word."""
 
-    def expected_tensors(self, kept: list[Written]) -> list[Tensor]:
+    def expected_tensors(self, kept: Iterable[Written]) -> list[Tensor]:
         """Return what the outputs must be, but for one bit."""
         first, *others = super().expected_tensors(kept)
         return [Tensor(first.label, bytes([first.words[0] ^ 1]) + first.words[1:]), *others]

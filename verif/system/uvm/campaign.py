@@ -19,6 +19,9 @@ FORWARDED = 3
 """At least so many images go on to the HPU."""
 
 BATCH = 2
+QUEUE = 8
+"""Room for all images: the HPU's batches do not depend on which unit is ahead."""
+
 MEMORY_BYTES = 1 << 18
 
 NETWORKS: Mapping[str, Callable[[], Network]] = {
@@ -92,7 +95,7 @@ def build_parameters() -> dict[str, int]:
         "LrnSize": 7,
         "DataBits": LPU_SIZES.data_bits,
         "MaxBatch": BATCH,
-        "QueueDepth": BATCH,
+        "QueueDepth": QUEUE,
         "MaxClasses": 16,
         "MaxN": 8,
         "MemoryBytes": MEMORY_BYTES,

@@ -180,7 +180,9 @@ class MemoryMonitor(uvm_component):
 
     def _step(self, unit: int) -> StepDone:
         dut = self._dut
-        turns, pauses = (numbers(signal, len(PORTS))[unit] for signal in (dut.turns_o, dut.pauses_o))
+        turns, pauses = (
+            numbers(signal, len(PORTS))[unit] for signal in (dut.turns_o, dut.pauses_o)
+        )
         counted = self._counted[unit]
         self._counted[unit] = turns, pauses
         return StepDone(

@@ -156,6 +156,8 @@ class Reference:
 def difference(expected: Tensor, found: Tensor) -> str:
     """Return how a tensor differs from what it must be."""
     words = [np.frombuffer(tensor.words, np.int64) for tensor in (expected, found)]
+    if len(words[0]) != len(words[1]):
+        return f"{expected.label}: {len(words[1])} words, expected {len(words[0])}"
     places = np.flatnonzero(words[0] != words[1])
     first = places[0]
     return (

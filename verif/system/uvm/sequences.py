@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cocotb
 from cocotb.triggers import ClockCycles
@@ -140,13 +141,27 @@ class RunSequence(HostSequence):
         await self.order(DumpItem())
 
 
+class CampaignSequence(HostSequence):
+    """A run at every traffic."""
+
+    def __init__(self, session: Session, traffic: list[Traffic]) -> None:
+        super().__init__(session)
+        self._traffic = traffic
+
+    async def body(self) -> None:
+        """Run once each."""
+        for number, traffic in enumerate(self._traffic):
+            await RunSequence(replace(self.session, traffic=traffic), number + 1).start()
+
+
 class SoftResetSequence(HostSequence):
     """A soft reset of the idle accelerator."""
 
     async def body(self) -> None:
         """Reset."""
         await self.write("control", SOFT_RESET)
-        await ClockCycles(cocotb.top.clk_i, RESET_CYCLES)
+        dut: Any = cocotb.top
+        await ClockCycles(dut.clk_i, RESET_CYCLES)
 
 
 class ResetSequence(HostSequence):

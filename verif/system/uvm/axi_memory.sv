@@ -28,21 +28,21 @@ module axi_memory #(
     input logic clk_i,
     input logic rst_ni,
 
-    input  logic                  load_i,
-    input  logic                  dump_i,
-    input  logic [7:0]            stall_i,
-    input  logic [15:0]           latency_i,
-    input  logic [15:0]           latency_spread_i,
-    input  logic [8:0]            burst_limit_i,
-    input  logic [Ports-1:0][31:0] fail_read_i,
-    input  logic [Ports-1:0][31:0] fail_write_i,
-    input  logic [1:0]            fail_resp_i,
-    output logic [Ports-1:0]      read_failed_o,
-    output logic [Ports-1:0]      write_failed_o,
-    output logic [Ports-1:0][31:0] read_beats_o,
-    output logic [Ports-1:0][31:0] written_beats_o,
-    output logic [Ports-1:0][31:0] turns_o,
-    output logic [Ports-1:0][31:0] pauses_o,
+    input  logic                          load_i,
+    input  logic                          dump_i,
+    input  logic [7:0]                    stall_i,
+    input  logic [15:0]                   latency_i,
+    input  logic [15:0]                   latency_spread_i,
+    input  logic [8:0]                    burst_limit_i,
+    input  logic [Ports-1:0][31:0]        fail_read_i,
+    input  logic [Ports-1:0][31:0]        fail_write_i,
+    input  logic [1:0]                    fail_resp_i,
+    output logic [Ports-1:0]              read_failed_o,
+    output logic [Ports-1:0]              write_failed_o,
+    output logic [Ports-1:0][31:0]        read_beats_o,
+    output logic [Ports-1:0][31:0]        written_beats_o,
+    output logic [Ports-1:0][31:0]        turns_o,
+    output logic [Ports-1:0][31:0]        pauses_o,
 
     input  logic [Ports-1:0]                 ar_valid_i,
     output logic [Ports-1:0]                 ar_ready_o,
@@ -182,7 +182,7 @@ module axi_memory #(
     written_beats[p] = 0;
     turns[p]         = 0;
     pauses[p]        = 0;
-    read_failed_o[p]  <= 1'b0;
+    read_failed_o[p] <= 1'b0;
     write_failed_o[p] <= 1'b0;
   endtask
 

@@ -17,6 +17,7 @@ from toolflow.simulation.memory import HostMemory
 from verif.common.axi_memory import DECERR, SLVERR
 from verif.system.uvm.campaign import MEMORY_BYTES, TRAFFIC, case_of
 from verif.system.uvm.env import CascadeEnv
+from verif.system.uvm.memory_agent import MAX_BURST
 from verif.system.uvm.reference import Reference, Tensor, Written
 from verif.system.uvm.scoreboard import CascadeScoreboard
 from verif.system.uvm.sequences import (
@@ -44,6 +45,8 @@ FAULTS = [
 class CascadeTest(uvm_test):
     """Makes the environment and runs one virtual sequence."""
 
+    burst_limit = MAX_BURST
+
     def build_phase(self) -> None:
         """Write the network's files and memory's first contents; make the environment."""
         folder = Path.cwd() / "network"
@@ -52,13 +55,12 @@ class CascadeTest(uvm_test):
         memory = HostMemory(
             case.cascade.folder, case.cascade.memory_map, case.images, folder / "memory", seed
         )
-        free = np.random.default_rng(seed + 1).bytes(MEMORY_BYTES - memory.layout.size)
         self.session = Session(
             case,
             memory.layout,
-            memory.bytes.tobytes() + free,
+            self.contents(memory),
             TRAFFIC[os.environ["UVM_TRAFFIC"]],
-            **self.session_options(),
+            self.burst_limit,
         )
         ConfigDB().set(None, "*", "CASE", case)
         ConfigDB().set(None, "*", "LAYOUT", memory.layout)
@@ -66,9 +68,10 @@ class CascadeTest(uvm_test):
         ConfigDB().set(None, "*", "COVERAGE", Path(os.environ["UVM_COVERAGE"]))
         self.env = CascadeEnv("env", self)
 
-    def session_options(self) -> dict[str, Any]:
-        """Return what differs from a usual session."""
-        return {}
+    def contents(self, memory: HostMemory) -> bytes:
+        """Return what memory holds at first: random bytes behind the last guard."""
+        rng = np.random.default_rng(int(cocotb.RANDOM_SEED) + 1)
+        return memory.bytes.tobytes() + rng.bytes(MEMORY_BYTES - memory.layout.size)
 
     def sequence(self) -> uvm_sequence:
         """Return what runs."""
@@ -114,7 +117,7 @@ class RecoveryTest(CascadeTest):
 
 
 class PlantedTest(CascadeTest):
-    """A run that must fail, because of the scoreboard's own fault."""
+    """A run whose scoreboard is made to see something wrong, and must say so."""
 
     scoreboard: type[CascadeScoreboard]
 
@@ -124,8 +127,30 @@ class PlantedTest(CascadeTest):
         super().build_phase()
 
 
-class WrongWord(CascadeScoreboard):
-    """Expects one wrong word."""
+class Planted(CascadeScoreboard):
+    """A scoreboard that must fail; ``said`` is among what it says."""
+
+    said: str
+
+    def check_phase(self) -> None:
+        """Judge that the planted error was found, whatever else it causes.
+
+        Raises:
+            AssertionError: it was not.
+        """
+        try:
+            super().check_phase()
+        except AssertionError as error:
+            if self.said in str(error):
+                return
+            raise
+        raise AssertionError("the planted error was not found")
+
+
+class WrongWord(Planted):
+    """Expects one wrong bit."""
+
+    said = "LPU batch 1 step b (lrn): 1 of 1920 words differ, the first at 0"
 
     def expected_tensors(self, kept: Iterable[Written]) -> list[Tensor]:
         """Return what the outputs must be, but for one bit."""
@@ -133,17 +158,21 @@ class WrongWord(CascadeScoreboard):
         return [Tensor(first.label, bytes([first.words[0] ^ 1]) + first.words[1:]), *others]
 
 
-class LostRecord(CascadeScoreboard):
-    """Does not find the second image's record."""
+class LostRecord(Planted):
+    """Does not find the last image's record."""
+
+    said = "records: 1 items missing after 4"
 
     def found_records(self, snapshot: Snapshot, run: int) -> list[ResultRecord | None]:
         """Return the records but one."""
-        first, _, *others = super().found_records(snapshot, run)
-        return [first, None, *others]
+        *others, _ = super().found_records(snapshot, run)
+        return [*others, None]
 
 
-class ExtraRecord(CascadeScoreboard):
+class ExtraRecord(Planted):
     """Finds a record twice."""
+
+    said = "records: item 5 unexpected"
 
     def found_records(self, snapshot: Snapshot, run: int) -> list[ResultRecord | None]:
         """Return the records, the last one twice."""
@@ -151,8 +180,21 @@ class ExtraRecord(CascadeScoreboard):
         return [*records, records[-1]]
 
 
-class ChangedGuard(CascadeScoreboard):
+class LostStep(Planted):
+    """Does not see the LPU's last step."""
+
+    said = "LPU steps: 1 items missing"
+
+    def take(self, item: Any) -> None:
+        """Take everything but the step."""
+        if item != self._reference.steps(LPU)[-1]:
+            super().take(item)
+
+
+class ChangedGuard(Planted):
     """Sees a changed byte where nobody may write."""
+
+    said = "guards: 1 bytes have changed, the first at 0x0"
 
     def take(self, item: Any) -> None:
         """Change the first byte of memory's last contents."""
@@ -191,6 +233,13 @@ class ExtraRecordTest(PlantedTest):
 
 
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
+class LostStepTest(PlantedTest):
+    """One step has not been seen."""
+
+    scoreboard = LostStep
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
 class ChangedGuardTest(PlantedTest):
     """A byte between the buffers has changed."""
 
@@ -199,15 +248,24 @@ class ChangedGuardTest(PlantedTest):
 
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
 class BlindTest(PlantedTest):
-    """Nothing is compared."""
+    """Nothing is compared: the test fails."""
 
     scoreboard = Blind
 
 
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
-class ProtocolTest(CascadeTest):
-    """Memory takes no bursts as long as the accelerator's."""
+class ChangedWeightTest(CascadeTest):
+    """A weight in memory is not the emulator's: the test fails."""
 
-    def session_options(self) -> dict[str, Any]:
-        """Return a limit that the first burst exceeds."""
-        return {"burst_limit": 1}
+    def contents(self, memory: HostMemory) -> bytes:
+        """Return what memory holds at first, but for one bit."""
+        data = bytearray(super().contents(memory))
+        data[memory.layout.base("weights")] ^= 0x40
+        return bytes(data)
+
+
+@pyuvm.test(timeout_time=100, timeout_unit="ms")
+class ProtocolTest(CascadeTest):
+    """Memory takes no bursts as long as the accelerator's: the simulation ends."""
+
+    burst_limit = 1

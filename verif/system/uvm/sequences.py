@@ -22,7 +22,6 @@ from toolflow.simulation.memory import Layout
 from verif.system.uvm.axi_lite_agent import InterruptMonitor, RegisterItem
 from verif.system.uvm.campaign import Case, Traffic
 from verif.system.uvm.memory_agent import (
-    MAX_BURST,
     DumpItem,
     FaultItem,
     LoadItem,
@@ -46,7 +45,7 @@ class Session:
     layout: Layout
     contents: bytes
     traffic: Traffic
-    burst_limit: int = MAX_BURST
+    burst_limit: int
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -19,32 +20,37 @@ BENCH = "verif.system.uvm.bench_uvm"
 COVERAGE = ROOT / "build" / "verif" / "uvm"
 
 
-def run(test: str, network: str, precisions: str, traffic: str, seed: int) -> Path:
-    """Run a UVM test; return its coverage file."""
-    coverage = COVERAGE / f"{test}-{network}-{precisions}-{traffic}.json"
-    coverage.unlink(missing_ok=True)
-    passed = simulate(
+def coverage_file(*words: str) -> Path:
+    """Return where a run's coverage is written."""
+    return COVERAGE / f"{'-'.join(words)}.json"
+
+
+def run_tests(tests: Sequence[str], network: str, precisions: str, traffic: str, seed: int) -> int:
+    """Run UVM tests in one simulation; return the number of tests passed."""
+    return simulate(
         TOP,
         build_parameters(),
         BENCH,
         seed=seed,
-        testcase=test,
+        testcase=",".join(tests),
         extra_env={
             "UVM_NETWORK": network,
             "UVM_PRECISIONS": precisions,
             "UVM_TRAFFIC": traffic,
-            "UVM_COVERAGE": str(coverage),
+            "UVM_COVERAGE": str(coverage_file(tests[0], network, precisions, traffic)),
         },
         extra_sources=[MEMORY],
     )
-    assert passed == 1
-    return coverage
 
 
 def test_campaign() -> None:
     """All networks at all precisions and stalls; together they cover every goal."""
-    cases = product(NETWORKS, PRECISIONS)
-    files = [run("NominalTest", *case, "none", seed) for seed, case in enumerate(cases)]
+    files = []
+    for seed, (network, precisions) in enumerate(product(NETWORKS, PRECISIONS)):
+        coverage = coverage_file("NominalTest", network, precisions, "none")
+        coverage.unlink(missing_ok=True)
+        assert run_tests(["NominalTest"], network, precisions, "none", seed) == 1
+        files.append(coverage)
     counts = merged(files)
     text = table(counts)
     print(text)
@@ -52,25 +58,26 @@ def test_campaign() -> None:
     assert not missing(counts), text
 
 
-def test_soft_reset() -> None:
-    run("ResetTest", "normalised_maps", "built", "heavy", 1)
+def test_soft_reset_and_recovery_from_errors() -> None:
+    tests = ("ResetTest", "RecoveryTest")
+    assert run_tests(tests, "normalised_maps", "built", "medium", 2) == len(tests)
 
 
-def test_error_and_recovery() -> None:
-    run("RecoveryTest", "normalised_maps", "built", "medium", 2)
+def test_planted_errors_are_found() -> None:
+    """Each in a run of its own; the scoreboards themselves judge what was said."""
+    planted = ("WrongWord", "LostRecord", "ExtraRecord", "LostStep", "ChangedGuard")
+    tests = [f"{name}Test" for name in planted]
+    assert run_tests(tests, "normalised_maps", "built", "none", 3) == len(tests)
 
 
 @pytest.mark.parametrize(
     ("test", "said"),
     [
-        ("WrongWordTest", "words differ, the first at 0"),
-        ("LostRecordTest", "records: 1 items missing|records: item 1 is"),
-        ("ExtraRecordTest", "records: item 5 unexpected"),
-        ("ChangedGuardTest", "guards: 1 bytes have changed, the first at 0x0"),
         ("BlindTest", "records: nothing was compared"),
-        ("ProtocolTest", "assertion"),
+        ("ChangedWeightTest", "words differ, the first at"),
+        ("ProtocolTest", "assertion ArLegal failed"),
     ],
 )
-def test_the_environment_fails_when_it_should(test: str, said: str) -> None:
+def test_failures_end_the_test(test: str, said: str) -> None:
     with pytest.raises(SimulationError, match=said):
-        run(test, "normalised_maps", "built", "none", 3)
+        run_tests([test], "normalised_maps", "built", "none", 3)

@@ -92,6 +92,14 @@ module uvm_top #(
   logic [PORTS-1:0][DataBits-1:0]   r_data, w_data;
   logic [PORTS-1:0][DataBits/8-1:0] w_strb;
 
+  // A simulation may begin with a clock edge, before the bench has driven the reset: it is not one yet.
+  logic started;
+  logic rst_n;
+
+  initial started = 1'b0;
+  always @(posedge clk_i) started <= 1'b1;
+  assign rst_n = rst_ni && started;
+
   cascade_top #(
       .LpuTR         (LpuTR),
       .LpuTP         (LpuTP),
@@ -119,7 +127,7 @@ module uvm_top #(
       .MaxClasses    (MaxClasses),
       .MaxN          (MaxN)
   ) u_cascade (
-      .clk_i, .rst_ni,
+      .clk_i, .rst_ni(rst_n),
       .s_axil_awvalid, .s_axil_awready, .s_axil_awaddr, .s_axil_awprot,
       .s_axil_wvalid, .s_axil_wready, .s_axil_wdata, .s_axil_wstrb,
       .s_axil_bvalid, .s_axil_bready, .s_axil_bresp,
@@ -219,7 +227,7 @@ module uvm_top #(
   axi_memory #(
       .Ports(PORTS), .DataBits(DataBits), .AddrBits(ADDR_BITS), .Bytes(MemoryBytes)
   ) u_memory (
-      .clk_i, .rst_ni,
+      .clk_i, .rst_ni(rst_n),
       .load_i, .dump_i, .stall_i, .latency_i, .latency_spread_i, .burst_limit_i,
       .fail_read_i, .fail_write_i, .fail_resp_i, .read_failed_o, .write_failed_o,
       .read_beats_o, .written_beats_o, .turns_o, .pauses_o,

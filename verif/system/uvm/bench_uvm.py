@@ -1,4 +1,4 @@
-"""UVM tests of the whole accelerator; environment variables say which network and traffic."""
+"""UVM tests of the whole accelerator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyuvm import ConfigDB, uvm_factory, uvm_sequence, uvm_test
 from toolflow.emission.result_records import ResultRecord
 from toolflow.simulation.memory import HostMemory
 from verif.common.axi_memory import DECERR, SLVERR
-from verif.system.uvm.campaign import MEMORY_BYTES, TRAFFIC, case_of
+from verif.system.uvm.campaign import CAMPAIGN, MEMORY_BYTES, TRAFFIC, case_of
 from verif.system.uvm.env import CascadeEnv
 from verif.system.uvm.memory_agent import MAX_BURST
 from verif.system.uvm.reference import Reference, Tensor, Written
@@ -45,12 +45,16 @@ FAULTS = [
 class CascadeTest(uvm_test):
     """Makes the environment and runs one virtual sequence."""
 
+    network = "normalised_maps"
+    precisions = "built"
+    traffic = "none"
     burst_limit = MAX_BURST
 
     def build_phase(self) -> None:
         """Write the network's files and memory's first contents; make the environment."""
-        folder = Path.cwd() / "network"
-        case = case_of(folder, os.environ["UVM_NETWORK"], os.environ["UVM_PRECISIONS"])
+        folder = Path.cwd() / type(self).__name__
+        coverage = Path(os.environ["UVM_COVERAGE"]) / f"{type(self).__name__}.json"
+        case = case_of(folder, self.network, self.precisions)
         seed = int(cocotb.RANDOM_SEED)
         memory = HostMemory(
             case.cascade.folder, case.cascade.memory_map, case.images, folder / "memory", seed
@@ -59,13 +63,13 @@ class CascadeTest(uvm_test):
             case,
             memory.layout,
             self.contents(memory),
-            TRAFFIC[os.environ["UVM_TRAFFIC"]],
+            TRAFFIC[self.traffic],
             self.burst_limit,
         )
         ConfigDB().set(None, "*", "CASE", case)
         ConfigDB().set(None, "*", "LAYOUT", memory.layout)
         ConfigDB().set(None, "*", "REFERENCE", Reference(case, memory.layout))
-        ConfigDB().set(None, "*", "COVERAGE", Path(os.environ["UVM_COVERAGE"]))
+        ConfigDB().set(None, "*", "COVERAGE", coverage)
         self.env = CascadeEnv("env", self)
 
     def contents(self, memory: HostMemory) -> bytes:
@@ -85,8 +89,7 @@ class CascadeTest(uvm_test):
         self.drop_objection()
 
 
-@pyuvm.test(timeout_time=100, timeout_unit="ms")
-class NominalTest(CascadeTest):
+class CampaignTest(CascadeTest):
     """A run at every traffic."""
 
     def sequence(self) -> uvm_sequence:
@@ -94,9 +97,16 @@ class NominalTest(CascadeTest):
         return CampaignSequence(self.session, list(TRAFFIC.values()))
 
 
+for name, (network, precisions) in CAMPAIGN.items():
+    members = {"network": network, "precisions": precisions, "__doc__": CampaignTest.__doc__}
+    pyuvm.test(timeout_time=100, timeout_unit="ms")(type(name, (CampaignTest,), members))
+
+
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
 class ResetTest(CascadeTest):
     """A run, a soft reset, a run."""
+
+    traffic = "medium"
 
     def sequence(self) -> uvm_sequence:
         """Return what runs."""
@@ -106,6 +116,8 @@ class ResetTest(CascadeTest):
 @pyuvm.test(timeout_time=100, timeout_unit="ms")
 class RecoveryTest(CascadeTest):
     """Errors on every port, reads and writes, each followed by a run without one."""
+
+    traffic = "medium"
 
     def sequence(self) -> uvm_sequence:
         """Return what runs."""

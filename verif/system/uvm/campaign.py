@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from tests.random_networks import alex_like, every_layer_kind, normalised_maps
@@ -64,10 +65,16 @@ class Traffic:
 
 
 TRAFFIC: Mapping[str, Traffic] = {
-    "none": Traffic(0, 20, 0),
-    "medium": Traffic(64, 25, 25),
-    "heavy": Traffic(176, 40, 90),
+    "none": Traffic(0, 10, 0),
+    "medium": Traffic(64, 15, 20),
+    "heavy": Traffic(176, 20, 40),
 }
+
+CAMPAIGN: Mapping[str, tuple[str, str]] = {
+    f"Campaign_{network}_{precisions}": (network, precisions)
+    for network, precisions in product(NETWORKS, PRECISIONS)
+}
+"""Its UVM tests: each a network at some precisions, at every traffic."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""The whole accelerator in a UVM environment (pyuvm)."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Bits = tuple[int, int]
 Windows = tuple[int, ...]
+CascadeKey = tuple[Bits, Bits, float, Windows]
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_SLACK = 0.01
@@ -149,6 +151,20 @@ class _Front:
     used: IntArray
 
 
+class _Best(NamedTuple):
+    """The fastest design found, at the largest batch.
+
+    ``place`` and ``dsp_pes``: of the single stage's or the LPU's engines in their space;
+    ``hpu``: of the HPU in its front.
+    """
+
+    rate: float
+    place: int
+    dsp_pes: int
+    engines: int
+    hpu: int = 0
+
+
 class Explorer:
     """Searches one device for one network.
 
@@ -167,7 +183,9 @@ class Explorer:
         self._spaces: dict[tuple[Bits, int, int, Windows], _Space] = {}
         self._fronts: dict[Bits, _Front] = {}
         self._singles: dict[Bits, SingleDesign] = {}
-        self._cascades: dict[tuple[Bits, Bits, float, Windows], CascadeDesign] = {}
+        self._cascades: dict[CascadeKey, CascadeDesign] = {}
+        self._best_singles: dict[Bits, _Best] = {}
+        self._best_pairs: dict[CascadeKey, _Best] = {}
 
     def single(self, weight_bits: int, act_bits: int) -> SingleDesign:
         """Return the fastest single-stage design, its weights stored at their own wordlength.
@@ -177,7 +195,7 @@ class Explorer:
         """
         key = (weight_bits, act_bits)
         if key not in self._singles:
-            self._singles[key] = self._search_single(weight_bits, act_bits)
+            self._singles[key] = self._make_single(key)
         return self._singles[key]
 
     def cascade(
@@ -193,44 +211,63 @@ class Explorer:
         """
         key = (lpu, hpu, forwarded_fraction, windows)
         if key not in self._cascades:
-            self._cascades[key] = self._search_cascade(*key)
+            self._cascades[key] = self._make_cascade(*key)
         return self._cascades[key]
+
+    def single_rate(self, weight_bits: int, act_bits: int) -> float:
+        """Return ``single``'s images/s at the largest batch: at most ``BATCH_SLACK`` more."""
+        return self._best_single((weight_bits, act_bits)).rate
+
+    def cascade_rate(
+        self, lpu: Bits, hpu: Bits, forwarded_fraction: float, windows: Windows = ()
+    ) -> float:
+        """Return ``cascade``'s images/s at the largest batch: at most ``BATCH_SLACK`` more."""
+        return self._best_pair((lpu, hpu, forwarded_fraction, windows)).rate
 
     # ------------------------------------------------------------------ search
 
-    def _search_single(self, weight_bits: int, act_bits: int) -> SingleDesign:
+    def _best_single(self, bits: Bits) -> _Best:
+        if bits not in self._best_singles:
+            self._best_singles[bits] = self._search_single(*bits)
+        return self._best_singles[bits]
+
+    def _best_pair(self, key: CascadeKey) -> _Best:
+        if key not in self._best_pairs:
+            self._best_pairs[key] = self._search_pair(*key)
+        return self._best_pairs[key]
+
+    def _search_single(self, weight_bits: int, act_bits: int) -> _Best:
         space = self._space((weight_bits, act_bits), weight_bits, act_bits)
-        best: tuple[float, int, int, int] | None = None
+        best = _Best(0.0, 0, 0, 0)
         for engines in ENGINES:
             few, most = space.dsp_range(self._limits // engines, len(space.rate))
             rates = np.minimum(engines * space.rate, self._bandwidth / space.moved)
             rates = np.where(few <= most, rates, 0)
             choice = int(rates.argmax())
-            if rates[choice] > (best[0] if best else 0):
-                best = float(rates[choice]), engines, choice, int(most[choice])
-        if best is None:
+            if rates[choice] > best.rate:
+                best = _Best(float(rates[choice]), choice, int(most[choice]), engines)
+        if not best.rate:
             raise self._too_small([(weight_bits, act_bits, weight_bits)])
-        _, engines, choice, dsp_pes = best
-        bits = weight_bits, act_bits
-        config = self._config(space.index[choice], dsp_pes, bits, weight_bits, act_bits)
+        return best
+
+    def _make_single(self, bits: Bits) -> SingleDesign:
+        best, space = self._best_single(bits), self._space(bits, *bits)
+        config = self._config(space.index[best.place], best.dsp_pes, bits, *bits)
         batch = self._smallest_batch([config])
-        engine = self._engine(config, engines, batch)
+        engine = self._engine(config, best.engines, batch)
         rate = min(engine.images_per_s, self._bandwidth / engine.time.bytes_per_image)
         return SingleDesign(engine, rate, batch)
 
-    def _search_cascade(
-        self, lpu: Bits, hpu: Bits, forwarded: float, windows: Windows
-    ) -> CascadeDesign:
+    def _search_pair(self, lpu: Bits, hpu: Bits, forwarded: float, windows: Windows) -> _Best:
         low, high = self._space(lpu, *hpu, windows), self._space(hpu, *hpu)
         front = self._front(hpu)
         high_rates = (
             high.rate[front.space] / forwarded if forwarded else np.full(len(front.space), np.inf)
         )
-        best: float = 0.0
-        pair: tuple[int, int, int, int] | None = None
+        best = _Best(0.0, 0, 0, 0)
         for bound, h, engines in self._promising(low, front, high_rates):
-            faster = int(np.searchsorted(-engines * low.rate, -best))
-            if bound <= best or faster == 0:
+            faster = int(np.searchsorted(-engines * low.rate, -best.rate))
+            if bound <= best.rate or faster == 0:
                 break
             high_rate = high_rates[h]
             few, most = low.dsp_range((self._limits - front.used[:, h]) // engines, faster)
@@ -240,17 +277,24 @@ class Explorer:
             )
             rates = np.where(few <= most, rates, 0)
             choice = int(rates.argmax())
-            if rates[choice] > best:
-                best, pair = float(rates[choice]), (choice, int(most[choice]), h, engines)
-        if pair is None:
+            if rates[choice] > best.rate:
+                best = _Best(float(rates[choice]), choice, int(most[choice]), engines, h)
+        if not best.rate:
             raise self._too_small([(*lpu, hpu[0]), (*hpu, hpu[0])])
-        choice, dsp_pes, h, engines = pair
+        return best
+
+    def _make_cascade(
+        self, lpu: Bits, hpu: Bits, forwarded: float, windows: Windows
+    ) -> CascadeDesign:
+        best = self._best_pair((lpu, hpu, forwarded, windows))
+        low, high, front = self._space(lpu, *hpu, windows), self._space(hpu, *hpu), self._front(hpu)
+        place, h = front.space[best.hpu], best.hpu
         configs = [
-            self._config(low.index[choice], dsp_pes, lpu, *hpu, windows),
-            self._config(high.index[front.space[h]], int(front.dsp_pes[h]), hpu, *hpu),
+            self._config(low.index[best.place], best.dsp_pes, lpu, *hpu, windows),
+            self._config(high.index[place], int(front.dsp_pes[h]), hpu, *hpu),
         ]
         batch = self._smallest_batch(configs)
-        lpu_engine = self._engine(configs[0], engines, batch)
+        lpu_engine = self._engine(configs[0], best.engines, batch)
         hpu_engine = self._engine(configs[1], 1, batch)
         high_rate = hpu_engine.images_per_s
         moved = lpu_engine.time.bytes_per_image + forwarded * hpu_engine.time.bytes_per_image

@@ -26,7 +26,7 @@ from toolflow.confidence.protocol import AddedError, ToleranceProtocol
 from toolflow.confidence.tuning import Outcomes, Setting, required_correct
 from toolflow.emulator.integer_network import StoredParameters
 from toolflow.errors import GoalError, UserError
-from toolflow.exploration.search import CascadeDesign, Explorer, SingleDesign
+from toolflow.exploration.search import CascadeDesign, CascadeKey, Explorer, SingleDesign
 from toolflow.network.graph import Network
 from toolflow.planning.candidates import Candidate, CandidateRunner, EvaluationSet
 from toolflow.quantisation.scheme import Precision
@@ -258,13 +258,12 @@ class Planner:
         """Bound a cascade's rate: it forwards hardly less than those of wider LPUs do."""
         wider = [item.forwarded for item in screened if _within(precision, item.precision)]
         forwarded = max([0.0, *(share - NARROWER_AT_BEST for share in wider)])
-        design = self._explorer.cascade(
+        return self._explorer.cascade_rate(
             (precision.weight_bits, precision.act_bits),
             (hpu.precision.weight_bits, hpu.precision.act_bits),
             forwarded,
             self._narrowest_reads(precision, hpu),
         )
-        return design.images_per_s
 
     def _narrowest_reads(self, precision: Precision, hpu: Candidate) -> tuple[int, ...]:
         spare = hpu.precision.weight_bits - precision.weight_bits
@@ -274,8 +273,8 @@ class Planner:
         self._progress(f"LPU: screening {precision}")
         candidate = self._runner.screen(precision, hpu)
         forwarded = self._protocol.expected_forwarded(self._runner.outcomes(candidate, hpu))
-        design = self._cascade(candidate, hpu, forwarded)
-        return _screened("lpu", candidate, forwarded, design.images_per_s)
+        rate = self._explorer.cascade_rate(*_pair(candidate, hpu, forwarded))
+        return _screened("lpu", candidate, forwarded, rate)
 
     def _finalist(self, precision: Precision, hpu: Candidate) -> Finalist:
         self._progress(f"LPU: running {precision} on all images")
@@ -293,13 +292,7 @@ class Planner:
         return Cascade(finalist, setting, design, protocol.judge(finalist.outcomes, setting))
 
     def _cascade(self, lpu: Candidate, hpu: Candidate, forwarded: float) -> CascadeDesign:
-        low, high = lpu.precision, hpu.precision
-        return self._explorer.cascade(
-            (low.weight_bits, low.act_bits),
-            (high.weight_bits, high.act_bits),
-            forwarded,
-            tuple(layer.weight_window for layer in lpu.network.matmuls),
-        )
+        return self._explorer.cascade(*_pair(lpu, hpu, forwarded))
 
     # ------------------------------------------------------------------ baseline
 
@@ -315,15 +308,16 @@ class Planner:
         """Return the fastest single stage within a tolerance."""
         target = required_correct(hpu.correct, protocol.tolerance) / self._evaluation.size
         precisions = {Precision(w, a) for w in LPU_BITS for a in LPU_BITS} | {hpu.precision}
-        designs = _undominated({p: self._single(p) for p in precisions}, hpu.precision)
-        for precision in sorted(designs, key=lambda p: -designs[p].images_per_s):
+        every = {p: self._explorer.single_rate(p.weight_bits, p.act_bits) for p in precisions}
+        rates = _undominated(every, hpu.precision)
+        for precision in sorted(rates, key=lambda p: -rates[p]):
             if precision == hpu.precision:
-                return _baseline_of(hpu, hpu, designs[precision], protocol)
+                return _baseline_of(hpu, hpu, self._single(precision), protocol)
             if self._out_of_reach(precision, target):
                 continue
             candidate = self._single_candidate(precision)
             if protocol.excess(candidate.correct, hpu.correct) <= 0:
-                return _baseline_of(candidate, hpu, designs[precision], protocol)
+                return _baseline_of(candidate, hpu, self._single(precision), protocol)
         raise AssertionError("the HPU's own precision always meets the tolerance")
 
     def _single_candidate(self, precision: Precision) -> Candidate:
@@ -372,21 +366,25 @@ def _merit(finalist: Finalist) -> tuple[float, int]:
     return -finalist.design.images_per_s, precision.weight_bits + precision.act_bits
 
 
-def _undominated(
-    designs: Mapping[Precision, SingleDesign], kept: Precision
-) -> dict[Precision, SingleDesign]:
+def _pair(lpu: Candidate, hpu: Candidate, forwarded: float) -> CascadeKey:
+    """Return what the search wants to know of a cascade."""
+    low, high = lpu.precision, hpu.precision
+    windows = tuple(layer.weight_window for layer in lpu.network.matmuls)
+    return (
+        (low.weight_bits, low.act_bits), (high.weight_bits, high.act_bits), forwarded, windows,
+    )  # fmt: skip
+
+
+def _undominated(rates: Mapping[Precision, float], kept: Precision) -> dict[Precision, float]:
     """Leave out precisions that a wider one equals or beats in rate, but for ``kept``.
 
     Rates come in steps, as tiles do: bits that cost nothing are no loss of accuracy.
     """
     return {
-        p: design
-        for p, design in designs.items()
+        p: rate
+        for p, rate in rates.items()
         if p == kept
-        or not any(
-            q != p and _within(p, q) and other.images_per_s >= design.images_per_s
-            for q, other in designs.items()
-        )
+        or not any(q != p and _within(p, q) and other >= rate for q, other in rates.items())
     }
 
 

@@ -8,8 +8,8 @@ from itertools import product
 from pathlib import Path
 
 from tests.random_networks import alex_like, every_layer_kind, normalised_maps
-from toolflow.emission.descriptors import EngineSizes
 from toolflow.fixedpoint import IntArray
+from toolflow.hardware.engine import EngineSizes
 from toolflow.network.graph import Network
 from toolflow.quantisation.scheme import Precision
 from toolflow.simulation.run import Cascade, forwarding

@@ -11,7 +11,8 @@ from typing import Any
 
 from pyuvm import ConfigDB, uvm_subscriber
 
-from toolflow.emission.descriptors import Op, decode_all
+from toolflow.emission.descriptors import decode_all
+from toolflow.hardware.engine import Op
 from toolflow.quantisation.scheme import Precision
 from toolflow.simulation.run import Cascade
 from verif.system.uvm.campaign import PRECISIONS

@@ -38,6 +38,7 @@ module cascade_top
     parameter int unsigned VectorBits     = 46,    // of both
     parameter int unsigned VectorLanes    = 8,
     parameter bit          LeakySupport   = 1'b1,
+    parameter int unsigned PoolWidth      = 0,
     parameter int unsigned LrnSize        = 0,
     parameter int unsigned DataBits       = 64,    // 64 or 128
     parameter int unsigned AddrBits       = 32,    // 32..64: of the AXI ports
@@ -285,6 +286,7 @@ module cascade_top
       .VectorBits    (VectorBits),
       .VectorLanes   (VectorLanes),
       .LeakySupport  (LeakySupport),
+      .PoolWidth     (PoolWidth),
       .LrnSize       (LrnSize),
       .DataBits      (DataBits),
       .AddrBits      (AddrBits),

@@ -117,9 +117,12 @@ def _mapped(
 ) -> dict[str, Any]:
     """Return Yosys's statistics of a mapped design."""
     sources = [str(path.relative_to(ROOT)) for path in closure([rtl_files()[module]])]
+    front = [] if "-flatten" in options else ["--keep-hierarchy"]
     includes = [word for path in INCLUDE_DIRS for word in ("-I", str(path.relative_to(ROOT)))]
     generics = [word for name, value in parameters.items() for word in ("-G", f"{name}={value}")]
-    read = " ".join(["read_slang -DSYNTHESIS", *includes, *generics, "--top", module, *sources])
+    read = " ".join(
+        ["read_slang -DSYNTHESIS", *front, *includes, *generics, "--top", module, *sources]
+    )
     target = {"xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf", "ecp5": "synth_ecp5"}[family]
     if family == "ecp5":
         options = options.replace("-flatten", "")
@@ -141,7 +144,7 @@ def _mapped(
 
 
 def area_of(cells: Mapping[str, int]) -> Area:
-    """Return the area of cells by their types; others than the families' primitives count nothing."""
+    """Return the area of cells by their types; what is no primitive of a family counts nothing."""
     return Area(*(_count(cells, kinds) for kinds in (LUT_CELLS, FF_CELLS, DSP_CELLS, BRAM_CELLS)))
 
 

@@ -28,10 +28,7 @@ TOP = "cascade_top"
 
 def parts(hierarchy: Hierarchy) -> dict[str, Area]:
     """Return the areas of both engines and of what is around them."""
-    found = {
-        unit: hierarchy.instance(f"{TOP}.u_core.u_{unit}")
-        for unit in ("lpu", "hpu")
-    }
+    found = {unit: hierarchy.instance(f"{TOP}.u_core.u_{unit}") for unit in ("lpu", "hpu")}
     whole = hierarchy.area(TOP)
     return {**found, "shared": whole - found["lpu"] - found["hpu"], "whole": whole}
 

@@ -38,6 +38,7 @@ module cascade_core
     parameter int unsigned VectorBits     = 46,    // of both
     parameter int unsigned VectorLanes    = 8,
     parameter bit          LeakySupport   = 1'b1,
+    parameter int unsigned PoolWidth      = 0,
     parameter int unsigned LrnSize        = 0,
     parameter int unsigned DataBits       = 64,    // 64 or 128
     parameter int unsigned AddrBits       = 32,    // 32..64: of the AXI ports
@@ -318,6 +319,7 @@ module cascade_core
         .MaxImages   (MaxBatch),
         .Lpu         (unit == 0),
         .LeakySupport(LeakySupport),
+        .PoolWidth   (PoolWidth),
         .LrnSize     (LrnSize),
         .AddrBits    (AddrBits),
         .MaxBurst    (MaxBurst),

@@ -32,6 +32,7 @@ module cnn_engine
     parameter  int unsigned WeightWords  = 4096,  // weight buffer
     parameter  int unsigned ActWords     = 4096,  // activation buffer
     parameter  int unsigned OutputRows   = (TR < 256) ? TR : 256,  // 1..: rows that wait to be written
+    parameter  int unsigned PoolWidth    = 0,     // pixels of a pooled line; 0: products are not pooled
     parameter  int unsigned VectorLanes  = 8,     // 4..32, a multiple of 4
     parameter  int unsigned DataBits     = 64,    // 64 or 128: memory port
     parameter  int unsigned MaxImages    = 64,    // 1..4096: of a run
@@ -125,16 +126,17 @@ module cnn_engine
   logic                 read_valid, read_ready, weight_job_valid, weight_job_ready;
   logic                 record_job_valid, record_job_ready, write_job_valid, write_job_ready;
   logic                 table_valid, table_ready;
-  logic                 is_product, is_lrn;
+  logic                 is_product, is_lrn, pooled;
   logic [31:0]          rows, weight_rows, record_rows;
   logic [15:0]          write_column_tiles;
   logic [7:0]           write_last_columns;
 
   assign is_product = layer.op inside {8'(OP_CONV), 8'(OP_DENSE)};
   assign is_lrn     = layer.op == 8'(OP_LRN);
+  assign pooled     = layer.pool_size > 4'd1;
   assign rows       = (layer.op == 8'(OP_DENSE)) ? 32'(images) : layer.rows;
   assign layer_fits = read_fits && (!is_product || weights_fit) && (!is_lrn || 32'(layer.window) <= LrnSize)
-      && (LeakySupport || !layer.leaky);
+      && (LeakySupport || !layer.leaky) && (!pooled || 32'(layer.pool_width) <= PoolWidth);
 
   engine_sequencer #(
       .TP        (TP),
@@ -375,6 +377,34 @@ module cnn_engine
       .out_words_o (product_words)
   );
 
+  logic                        pooled_valid, pooled_ready;
+  logic [TC-1:0][MAX_BITS-1:0] pooled_words;
+
+  if (PoolWidth > 0) begin : gen_pool
+    row_pool #(
+        .Lanes(TC),
+        .Bits (ActBits),
+        .Width(PoolWidth)
+    ) u_pool (
+        .clk_i,
+        .rst_ni,
+        .size_i     (layer.pool_size),
+        .line_i     (layer.pool_line),
+        .rows_i     (layer.rows),
+        .signed_i   (layer.pool_signed),
+        .in_valid_i (product_valid),
+        .in_ready_o (product_ready),
+        .in_words_i (product_words),
+        .out_valid_o(pooled_valid),
+        .out_ready_i(pooled_ready),
+        .out_words_o(pooled_words)
+    );
+  end else begin : gen_no_pool
+    assign pooled_valid  = product_valid;
+    assign product_ready = pooled_ready;
+    assign pooled_words  = product_words;
+  end
+
   // A tile's rows all come with its last chunk: they are written while the next tile is worked on.
   logic                        row_valid, row_ready;
   logic [TC-1:0][MAX_BITS-1:0] row_words;
@@ -385,9 +415,9 @@ module cnn_engine
   ) u_rows (
       .clk_i,
       .rst_ni,
-      .in_valid_i (product_valid),
-      .in_ready_o (product_ready),
-      .in_data_i  (product_words),
+      .in_valid_i (pooled_valid),
+      .in_ready_o (pooled_ready),
+      .in_data_i  (pooled_words),
       .out_valid_o(row_valid),
       .out_ready_i(row_ready),
       .out_data_o (row_words)
@@ -555,7 +585,7 @@ module cnn_engine
       .rst_ni,
       .vector_i       (!is_product),
       .container_i    (layer.out_container),
-      .rows_i         (rows),
+      .rows_i         (pooled ? layer.pool_rows : rows),
       .pitch_i        ((layer.op == 8'(OP_DENSE)) ? layer.out_stride
                                                  : addr_t'(layer.out_pixel_bytes)),
       .groups_i       (layer.groups),

@@ -120,6 +120,11 @@ package descriptor_pkg;
     logic [31:0]         read_load_slots;       // of all that is loaded
     logic [31:0]         read_window_slots;     // that must be on chip at once
     logic [31:0]         padded_rows;           // rows of a convolution, rounded up to whole row tiles
+    logic [3:0]          pool_size;             // its output is max-pooled: lines and pixels of a window; 0: not
+    logic                pool_signed;           // words that are pooled are two's complement
+    logic [15:0]         pool_width;            // pixels of a pooled line
+    logic [15:0]         pool_line;             // pixels of a line before
+    logic [31:0]         pool_rows;             // pixels of a pooled map
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -226,6 +231,11 @@ package descriptor_pkg;
     fields.read_load_slots     = words[1823:1792];
     fields.read_window_slots   = words[1855:1824];
     fields.padded_rows         = words[1887:1856];
+    fields.pool_size           = words[1891:1888];
+    fields.pool_signed         = words[1892];
+    fields.pool_width          = words[1919:1904];
+    fields.pool_line           = words[1935:1920];
+    fields.pool_rows           = words[1983:1952];
     return fields;
   endfunction
 

@@ -212,6 +212,8 @@ module engine_sequencer
       && layer_q.depth != '0 && layer_q.last_columns != '0 && layer_q.last_chunk != '0
       && layer_q.last_columns <= 8'(TC) && layer_q.last_chunk <= 8'(TP)
       && (!layer_q.tile_major || (layer_q.groups == 16'd1 && layer_q.op == OP_CONV))
+      && (layer_q.pool_size <= 4'd1 || (layer_q.op == OP_CONV && layer_q.pool_line != '0
+          && layer_q.pool_rows != '0))
       && layer_q.weight_high_bits != '0
       && 6'(layer_q.weight_high_bits) + 6'(layer_q.weight_low_bits) == 6'(StoredBits);
 
@@ -219,7 +221,8 @@ module engine_sequencer
     fault = ERROR_NONE;
     if (!known) fault = ERROR_OP;
     else if (layer_q.tile_depth != 8'(TP) || layer_q.tile_columns != 8'(TC)) fault = ERROR_TILES;
-    else if (!sizes_legal || (is_product ? !product_legal : layer_q.tile_major)) fault = ERROR_SIZES;
+    else if (!sizes_legal || (is_product ? !product_legal
+        : layer_q.tile_major || layer_q.pool_size > 4'd1)) fault = ERROR_SIZES;
     else if (!layer_fits_i) fault = ERROR_BUFFER;
   end
 

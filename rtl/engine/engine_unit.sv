@@ -39,6 +39,7 @@ module engine_unit
     parameter  int unsigned MaxImages    = 64,
     parameter  bit          Lpu          = 1'b0,
     parameter  bit          LeakySupport = 1'b1,
+    parameter  int unsigned PoolWidth    = 0,
     parameter  int unsigned LrnSize      = 0,
     parameter  int unsigned AddrBits     = 32,    // 32..64: of the port
     parameter  int unsigned MaxBurst     = 16,    // 1..256
@@ -217,6 +218,7 @@ module engine_unit
       .MaxImages   (MaxImages),
       .Lpu         (Lpu),
       .LeakySupport(LeakySupport),
+      .PoolWidth   (PoolWidth),
       .LrnSize     (LrnSize)
   ) u_engine (
       .clk_i,

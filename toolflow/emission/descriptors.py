@@ -45,6 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -200,6 +201,11 @@ FIELDS = (
     Field("read_load_slots", 56, 0, 32, "of all that is loaded"),
     Field("read_window_slots", 57, 0, 32, "that must be on chip at once"),
     Field("padded_rows", 58, 0, 32, "rows of a convolution, rounded up to whole row tiles"),
+    Field("pool_size", 59, 0, 4, "its output is max-pooled: lines and pixels of a window; 0: not"),
+    Field("pool_signed", 59, 4, 1, "words that are pooled are two's complement"),
+    Field("pool_width", 59, 16, 16, "pixels of a pooled line"),
+    Field("pool_line", 60, 0, 16, "pixels of a line before"),
+    Field("pool_rows", 61, 0, 32, "pixels of a pooled map"),
 )
 
 
@@ -306,7 +312,9 @@ class _Descriptors:
             **self._tensor("in", step.inputs[0]),
             **self._tensor("out", step.output),
         }
-        values["rows"] = values["out_height"] * values["out_width"]
+        values["rows"] = prod(map_shape(spec.out_shape)[1:])
+        if step.pool:
+            values |= self._pool(step.pool, step.output)
         if isinstance(spec, Pool):
             values |= _geometry(spec.kernel, spec.stride, spec.pads)
         if isinstance(layer, IntegerMatmul):
@@ -322,6 +330,18 @@ class _Descriptors:
         if isinstance(spec, Conv | Dense):
             return self._fastest(values, step, spec)
         return values | self._read(step)
+
+    def _pool(self, pool: MaxPool, output: str) -> dict[str, int]:
+        """Return what says that a convolution's rows are pooled."""
+        width = pool.out_shape[-1]
+        before = self.schedule.shapes[pool.inputs[0]]
+        return {
+            "pool_size": pool.kernel[0],
+            "pool_signed": int(self.schedule.formats[output].signed),
+            "pool_width": width,
+            "pool_line": before[-1],
+            "pool_rows": pool.out_shape[-2] * width,
+        }
 
     def _fastest(self, values: dict[str, int], step: Step, spec: Conv | Dense) -> dict[str, int]:
         """Return a product's fields with the order and the segments that take the least cycles.

@@ -2,8 +2,9 @@
 
 A step is one descriptor: a convolution, a dense layer, a pooling, an addition, an activation. What
 moves no words has none: a flattened map is the map's own buffer, and a concatenation's inputs are
-written as channels of its buffer by the layers that make them. Steps are added where words must
-move after all:
+written as channels of its buffer by the layers that make them. A max pooling of windows side by
+side is part of the convolution before it (``row_pool.sv``), if nothing else wants the map between
+them. Steps are added where words must move after all:
 
 * the first step of a unit whose input format is not the stored images', as the LPU's: it cuts the
   images (``IntegerNetwork.input_window``); and of a network that begins with a dense layer;
@@ -15,6 +16,7 @@ Both are activations of kind NONE.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -30,7 +32,20 @@ from toolflow.emulator.integer_network import (
     Requantiser,
 )
 from toolflow.fixedpoint import Format
-from toolflow.network.graph import Activate, Activation, Concat, Conv, Flatten, Pool, Shape
+from toolflow.network.graph import (
+    Activate,
+    Activation,
+    Concat,
+    Conv,
+    Flatten,
+    MaxPool,
+    Network,
+    Pool,
+    Shape,
+)
+
+MOST_POOLED = 15
+"""Lines of a window that ``row_pool.sv`` counts."""
 
 STORED_IMAGES = "(images)"
 """The tensor of the images as the host stores them."""
@@ -50,12 +65,16 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One job of an engine: ``layer`` run on ``inputs`` gives ``output``, all tensors' names."""
+    """One job of an engine: ``layer`` run on ``inputs`` gives ``output``, all tensors' names.
+
+    With ``pool`` its result is pooled, and ``output`` is the pooling's.
+    """
 
     name: str
     layer: IntegerLayer
     inputs: tuple[str, ...]
     output: str
+    pool: MaxPool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +96,27 @@ class Schedule:
 def map_shape(shape: Shape) -> tuple[int, int, int]:
     """Return (C, H, W), of a vector one pixel's."""
     return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
+
+
+def row_pools(network: Network) -> dict[str, MaxPool]:
+    """Return the poolings that convolutions do by the way, by the convolutions' names."""
+    readers = Counter(name for layer in network.layers for name in layer.inputs)
+    makers = {layer.output: layer for layer in network.layers}
+    found = {}
+    for pool in network.layers:
+        if not isinstance(pool, MaxPool):
+            continue
+        maker = makers.get(pool.inputs[0])
+        square = pool.kernel == pool.stride == (pool.kernel[0],) * 2 and not any(pool.pads)
+        alone = readers[pool.inputs[0]] == 1 and pool.inputs[0] != network.output
+        if isinstance(maker, Conv) and square and alone and 1 < pool.kernel[0] <= MOST_POOLED:
+            found[maker.name] = pool
+    return found
+
+
+def pool_width(network: Network) -> int:
+    """Return the pixels of the widest line that a convolution pools by the way; 0: none does."""
+    return max((pool.out_shape[-1] for pool in row_pools(network).values()), default=0)
 
 
 def schedule_of(network: IntegerNetwork) -> Schedule:
@@ -104,6 +144,7 @@ class _Scheduler:
             for layer in network.layers
             if network.network.input in layer.layer.inputs
         )
+        self._pools = row_pools(network.network)
         self._owners = dict(self._concatenations())
 
     def schedule(self) -> Schedule:
@@ -141,9 +182,11 @@ class _Scheduler:
                     )  # fmt: skip
                     self._copy(name, source, name, 0, Part(whole.buffer, first))
                 first += self._shapes[source][0]
-        else:
-            self._parts[spec.output] = self._placed(spec.output)
-            self._steps.append(Step(spec.name, layer, spec.inputs, spec.output))
+        elif spec not in self._pools.values():
+            pool = self._pools.get(spec.name)
+            output = pool.output if pool else spec.output
+            self._parts[output] = self._placed(output)
+            self._steps.append(Step(spec.name, layer, spec.inputs, output, pool))
 
     def _copy(
         self, name: str, source: str, target: str, shift: int, part: Part | None = None

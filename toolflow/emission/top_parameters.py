@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolflow.confidence.decision import MAX_N
+from toolflow.emission.steps import pool_width
 from toolflow.emulator.integer_network import (
     IntegerAvgPool,
     IntegerEltwise,
@@ -65,6 +66,7 @@ def top_parameters(plan: Plan, lpu: IntegerNetwork, hpu: IntegerNetwork) -> dict
         "VectorLanes": VECTOR_LANES,
         "LeakySupport": int(_has_slopes(lpu) or _has_slopes(hpu)),
         "LrnSize": _lrn_size(hpu),
+        "PoolWidth": pool_width(hpu.network),
         "DataBits": plan.device.axi_bits,
         "MaxBatch": batch,
         "QueueDepth": 2 * batch,

@@ -186,7 +186,7 @@ class Product:
         data_bits: of a beat.
         records: output channels whose records are read, a run.
         last_pieces: of a row in the last chunk.
-        writes: of a row of a column tile.
+        writes: of a row of a column tile, on average: pooled rows are fewer.
     """
 
     runs: Number
@@ -279,8 +279,11 @@ def product_cycles(p: Product, port: Port, *, last: bool = False) -> Parts:
 
     def image(arrival: Number, weights_there: Number, edges: int = 2) -> Number:
         """Return an image's cycles, given when its first load and its first weights are there."""
-        begin = np.maximum(_first_wait(p, sweep, arrival, 0), weights_there) - edges * edge
-        return _most(first + begin + others, first + arrival + tail, moved, first + writer)
+        begin = np.maximum(_first_wait(p, sweep, arrival, 0), weights_there)
+        works = first + begin - edges * edge + others
+        # The first image's rows are the writer's first work.
+        writes = first + (begin if edges == 1 else 0) + writer
+        return _most(works, first + arrival + tail, moved, writes)
 
     # An image shares the port with the next one's weights, as far as the buffer has room.
     room = np.maximum(0, p.weight_words / BLOCK_WORDS - p.weight_blocks)
@@ -478,7 +481,8 @@ def product_of(d: Descriptor, unit: UnitSizes, images: int) -> Product:
         blocks = row_tiles * in_all * shared
         whole = Region(d["segment_chunks"], in_whole)
         last = Region(-(-d["last_segment_depth"] // sizes.t_p), in_last)
-    writes = tile_writes(d, sizes.t_c, sizes.data_bits)
+    kept = d["pool_rows"] / rows if d["pool_size"] > 1 else 1
+    writes = tile_writes(d, sizes.t_c, sizes.data_bits).scaled(kept)
     pieces = pieces_of(d, sizes.t_p)
     load_slots = rows * d["depth"] if dense else d["read_load_slots"]
     return Product(
@@ -638,15 +642,17 @@ def vector_cycles(v: Vector, port: Port) -> Parts:
     written = v.rows * v.writes.beats
     writer = v.rows * max(v.segments, v.writes.beats, v.writes.bursts * port.burst)
     moved = max(v.beats / port.read_rate, (v.beats + written) / port.rate)
+    # A block is loaded when the one before was read.
     begin = max(0.0, v.first_share * arrival / v.blocks - v.first_work)
-    late = arrival + max(0.0, v.work / v.lines - arrival / v.height) / v.blocks
-    image = max(first + max(begin + v.work, late), moved, first + writer)
+    late = (arrival + max(0.0, v.work / v.lines - arrival / v.height)) / v.blocks
+    block = first + max(begin + v.work / v.blocks, late)
+    image = max(v.blocks * block, moved, first + writer)
     once: float = STEP + port.latency
     if v.normalises:
         table = TABLE_ENTRIES * TABLE_BITS / v.data_bits / port.read_rate
         once += max(TABLE_ENTRIES, table) + port.latency
     beats = v.runs * (v.beats + written)
-    return Parts(v.runs * image + once, v.work, late, moved, writer, beats)
+    return Parts(v.runs * image + once, v.work, v.blocks * late, moved, writer, beats)
 
 
 def vector_of(d: Descriptor, unit: UnitSizes, images: int) -> Vector:
@@ -704,6 +710,10 @@ class Writes:
     cycles: float
     beats: float
     bursts: float
+
+    def scaled(self, share: float) -> Writes:
+        """Return the same for rows of which only a share is written."""
+        return Writes(share * self.cycles, share * self.beats, share * self.bursts)
 
 
 def row_writes(first: int, size: int, pitch: int, beat: int) -> Writes:

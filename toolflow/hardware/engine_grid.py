@@ -202,7 +202,10 @@ class StepGrid:
         beats, commands = load_of(values, self._data_bits, rows)
         pieces = [pieces_of(values, int(size)) for size in t_p.flat]
         most = max(map(max, pieces))
-        writes = [tile_writes(values, int(size), self._data_bits) for size in t_c.flat]
+        writes = [
+            tile_writes(values, int(size), self._data_bits).scaled(step.written)
+            for size in t_c.flat
+        ]
         row_tiles = -(-rows // t_r)
         tiles = step.groups * -(-step.columns // t_c)
         shared = self._images if tile_major else 1

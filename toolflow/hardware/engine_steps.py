@@ -33,6 +33,7 @@ class StepWork:
         out_base, out_channels, out_pixel_bytes, out_stride, out_container: the output's place;
             the container's bits as log2.
         image_stride: bytes from an image of the first input to the next.
+        written: share of the rows that are written: fewer where they are pooled.
         weight_layer: which of the network's weight layers it is; -1: none.
     """
 
@@ -50,6 +51,7 @@ class StepWork:
     out_stride: int
     out_container: int
     image_stride: int
+    written: float
     weight_layer: int
 
     @property
@@ -118,6 +120,7 @@ def _step(step: Step, inputs: list[Placement], out: Placement, weighted: list[st
         out_stride=out.image_stride,
         out_container=out.container.bit_length() - 1,
         image_stride=inputs[0].image_stride,
+        written=out.height * out.width / product.rows if step.pool and product else 1.0,
         weight_layer=weighted.index(spec.name) if product else -1,
     )
 

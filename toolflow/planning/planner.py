@@ -44,6 +44,11 @@ FIRST_SCREENED = (Precision(4, 4), Precision(3, 3))
 """Screened before any bound is known; they bound all that is narrower."""
 
 FINALISTS = 3
+
+VERY_NARROW = 3
+RULED_OUT_AT_ONCE = 3
+"""Where a precision is so narrow, and so many others may be ruled out, a wider one is tried."""
+
 OUT_OF_REACH = 0.05
 """Precisions below one that misses its target by this much are not tried as a baseline."""
 
@@ -313,12 +318,32 @@ class Planner:
         for precision in sorted(rates, key=lambda p: -rates[p]):
             if precision == hpu.precision:
                 return _baseline_of(hpu, hpu, self._single(precision), protocol)
-            if self._out_of_reach(precision, target):
+            if self._hopeless(precision, target, rates):
                 continue
             candidate = self._single_candidate(precision)
             if protocol.excess(candidate.correct, hpu.correct) <= 0:
                 return _baseline_of(candidate, hpu, self._single(precision), protocol)
         raise AssertionError("the HPU's own precision always meets the tolerance")
+
+    def _hopeless(self, precision: Precision, target: float, others: Iterable[Precision]) -> bool:
+        """Whether a precision cannot meet the target, as far as wider ones tell.
+
+        Where its weights or its activations are very narrow, the widest precision with as narrow
+        ones is tried first, if it may rule several out at once.
+        """
+        if self._out_of_reach(precision, target):
+            return True
+        weight_bits, act_bits = precision.weight_bits, precision.act_bits
+        if min(weight_bits, act_bits) <= VERY_NARROW:
+            wider = (
+                Precision(weight_bits, LPU_BITS[-1])
+                if weight_bits < act_bits
+                else Precision(LPU_BITS[-1], act_bits)
+            )
+            ruled = sum(_within(other, wider) for other in others if other not in self._singles)
+            if ruled >= RULED_OUT_AT_ONCE:
+                self._single_candidate(wider)
+        return self._out_of_reach(precision, target)
 
     def _single_candidate(self, precision: Precision) -> Candidate:
         if precision not in self._singles:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tests.random_networks import drawn_scheme
 from toolflow.confidence.decision import CeuParameters
+from toolflow.emission.steps import pool_width
 from toolflow.hardware.engine import EngineSizes
 from toolflow.hardware.engine_cycles import MEMORY_LATENCY, Port
 from toolflow.network.graph import Network
@@ -77,6 +78,7 @@ def drawn_cascade(
         | {
             "VectorLanes": sizes[0].vector_lanes,
             "LrnSize": 7,
+            "PoolWidth": max(1, pool_width(network)),
             "DataBits": sizes[0].data_bits,
             "MaxBatch": batch,
             "QueueDepth": batch,

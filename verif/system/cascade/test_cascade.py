@@ -62,7 +62,7 @@ def cascade_of(name: str) -> tuple[Cascade, Units]:
 
 
 def check_cycles(result: SimulationResult) -> None:
-    """Hold the model's cycles to the RTL's: 3 % a unit; 5 % a step, or 100 cycles a batch."""
+    """Hold the model's cycles to the RTL's: 3 % a unit; 5 % a step, or 20 cycles an image."""
     for unit in ("lpu", "hpu"):
         steps = [step for step in result.steps if step.unit == unit]
         measured, predicted = (
@@ -72,7 +72,7 @@ def check_cycles(result: SimulationResult) -> None:
         assert abs(predicted / measured - 1) < 0.03, f"{unit}: {predicted} for {measured}"
         for step in steps:
             error = abs(step.predicted - step.cycles)
-            assert error < max(0.05 * step.cycles, 100 * step.batches), step
+            assert error < max(0.05 * step.cycles, 20 * step.images + 100), step
 
 
 @pytest.mark.parametrize("name", NETWORKS)

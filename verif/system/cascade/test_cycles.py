@@ -29,7 +29,7 @@ from verif.common.cascades import drawn_cascade, drawn_images, drawn_units
 
 FOLDERS = ROOT / "build" / "verif" / "cycles"
 STEP, NETWORK = 0.05, 0.03
-SLACK = 40
+SLACK = 30
 IMAGES = BATCH = 3
 UNSHARED = 4.0
 """Beats a cycle that two units never ask for together."""

@@ -78,6 +78,7 @@ def parameters_of(
         "MaxImages": 4,
         "Lpu": int(unit == "lpu"),
         "LrnSize": 7,
+        "PoolWidth": 16,
         **others,
     }
 

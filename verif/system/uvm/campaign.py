@@ -100,6 +100,7 @@ def build_parameters() -> dict[str, int]:
     return units | {
         "VectorLanes": LPU_SIZES.vector_lanes,
         "LrnSize": 7,
+        "PoolWidth": 16,
         "DataBits": LPU_SIZES.data_bits,
         "MaxBatch": BATCH,
         "QueueDepth": QUEUE,

@@ -12,7 +12,7 @@ VENV_PYTHON := .venv/bin/python
 
 MODEL ?= examples/lenet_digits.onnx
 DATA ?= digits:calib
-DEVICE ?= pynq-z2
+DEVICE ?= zc706
 TOLERANCE ?= 0.01
 NETWORKS ?=
 CASCADE_DATA ?= ../shared/data

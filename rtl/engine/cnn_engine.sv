@@ -11,7 +11,7 @@
 //
 // Numbers: every word in memory equals the emulator's (toolflow/emulator/reference.py), bit for bit.
 // Cycles:  a step takes the longest of what its parts take (their headers), and their latencies;
-//          toolflow/hardware/performance.py says how many.
+//          toolflow/hardware/engine_cycles.py says how many.
 
 `include "casc_assert.svh"
 

@@ -22,7 +22,7 @@ from toolflow.hardware.resources import (
 )
 
 SMALL = Grid(t_r=(16, 64), t_p=(4, 9), t_c=(4, 16), weight_depths=(0,), act_buffer_words=(4096,))
-BOARD = replace(load_device("pynq-z2"), lut=42000, dsp=60)
+BOARD = replace(load_device("pynq-z2"), lut=62000, ff=124000, dsp=150)
 NETWORK = small_network(1)
 DEEPEST = max(layer.matmul.depth for layer in NETWORK.weight_layers)
 WORK = Workload(NETWORK, BOARD)
@@ -128,8 +128,8 @@ def test_forwarding_more_is_never_faster(first: int, second: int) -> None:
 
 def test_a_larger_device_is_never_slower() -> None:
     small, large = (
-        Explorer(replace(BOARD, lut=lut), NETWORK, SMALL).single(4, 4).images_per_s
-        for lut in (24000, 90000)
+        Explorer(replace(BOARD, lut=lut, dsp=50), NETWORK, SMALL).single(4, 4).images_per_s
+        for lut in (36000, 110000)
     )
     assert large > small
 

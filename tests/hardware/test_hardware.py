@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from toolflow.errors import UserError
 from toolflow.hardware.devices import device_names, load_device
 from toolflow.hardware.performance import Workload, grid_axes
 from toolflow.hardware.resources import (
+    ENGINE_DSP,
+    MACC_TABLE,
     EngineConfig,
     device_budget,
     dsp_blocks,
@@ -29,6 +32,7 @@ from toolflow.network.graph import Network
 from toolflow.network.importer import load_network
 
 ZC706 = load_device("zc706")
+ENGINE_TABLE = MACC_TABLE.with_name("engine_xc7.csv")
 LENET = Path(__file__).parents[2] / "examples" / "lenet_digits.onnx"
 
 
@@ -172,9 +176,31 @@ class TestResources:
         for device in map(load_device, device_names()):
             assert engine_resources(small, device).fits_in(engine_resources(large, device))
 
+    def test_synthesised_engines_are_as_predicted(self) -> None:
+        """LUT and FF within 10 %; two of the engines are not what the constants are fitted to."""
+        lines = ENGINE_TABLE.read_text().splitlines()
+        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+        assert {row["name"] for row in rows} == {"a", "b", "c", "d"}
+        for row in rows:
+            value: dict[str, Any] = {
+                name: int(number) for name, number in row.items() if name != "name"
+            }
+            engine = EngineConfig(
+                **{name: value[name] for name in (
+                    "t_r", "t_p", "t_c", "dsp_pes", "weight_bits", "act_bits", "acc_bits",
+                )},
+                stored_weight_bits=8,
+                weight_depth=value["weight_words"] // (2 * value["t_c"]),
+                act_buffer_words=value["act_words"],
+            )  # fmt: skip
+            found = engine_resources(engine, ZC706)
+            assert found.lut == pytest.approx(value["lut"], rel=0.1), row
+            assert found.ff == pytest.approx(value["ff"], rel=0.1), row
+            assert found.dsp - value["dsp"] in ((0,) if not value["lpu"] else (3,)), row
+
     def test_dsp_pes_trade_luts_for_dsp_blocks(self) -> None:
         luts, dsps = (engine_resources(config(dsp_pes=n), ZC706) for n in (0, 8))
-        assert (luts.dsp, dsps.dsp) == (0, 72)
+        assert (luts.dsp, dsps.dsp) == (ENGINE_DSP, 72 + ENGINE_DSP)
         assert luts.lut - dsps.lut == 72 * lut_macc(8, 8)[0]
 
 
@@ -186,7 +212,7 @@ def test_vgg16_is_in_the_class_of_published_designs(shared: Path) -> None:
         t_r=196, t_p=13, t_c=60, dsp_pes=60, weight_bits=16, act_bits=16, acc_bits=45,
         stored_weight_bits=16, weight_depth=4608, act_buffer_words=131072,
     )  # fmt: skip
-    assert engine_resources(engine, device).dsp == 780
+    assert engine_resources(engine, device).dsp == 780 + ENGINE_DSP
     rate = Workload(network, device).engine_time(engine, 1).images_per_s
     gops = 2 * network.macs * rate / 1e9
     assert 137 / 1.5 < gops < 137 * 1.5

@@ -25,6 +25,7 @@ from toolflow.errors import UserError
 from toolflow.hardware.devices import Device
 from toolflow.hardware.performance import EngineTime, Workload, grid_axes
 from toolflow.hardware.resources import (
+    ENGINE_DSP,
     LUTRAM_ROWS,
     EngineConfig,
     EngineShape,
@@ -135,7 +136,7 @@ class _Space:
             -((free[0] - self.lut[:end]) // self.lut_saved[:end]),
             -((free[1] - self.ff[:end]) // self.ff_saved[:end]),
         )
-        most = np.minimum(self.t_c[:end], free[2] // self.dsp_per_pe[:end])
+        most = np.minimum(self.t_c[:end], (free[2] - ENGINE_DSP) // self.dsp_per_pe[:end])
         return np.maximum(few, 0), np.where(self.bram[:end] <= free[3], most, -1)
 
 
@@ -430,7 +431,7 @@ class Explorer:
             [
                 space.lut[:, None] - dsp_pes * space.lut_saved[:, None],
                 space.ff[:, None] - dsp_pes * space.ff_saved[:, None],
-                dsp_pes * space.dsp_per_pe[:, None],
+                ENGINE_DSP + dsp_pes * space.dsp_per_pe[:, None],
                 np.broadcast_to(space.bram[:, None], dsp_pes.shape),
             ]
         ).reshape(4, -1)

@@ -608,6 +608,7 @@ class Vector:
     Attributes:
         runs: images.
         blocks: groups of channels that are on chip one after the other.
+        ahead: share of a block that there is room for while the one before is used.
         normalises: a table is read first.
         rows, lines: of the output.
         height: lines of the input.
@@ -621,6 +622,7 @@ class Vector:
 
     runs: int
     blocks: int
+    ahead: float
     normalises: bool
     rows: int
     lines: int
@@ -642,17 +644,16 @@ def vector_cycles(v: Vector, port: Port) -> Parts:
     written = v.rows * v.writes.beats
     writer = v.rows * max(v.segments, v.writes.beats, v.writes.bursts * port.burst)
     moved = max(v.beats / port.read_rate, (v.beats + written) / port.rate)
-    # A block is loaded when the one before was read.
     begin = max(0.0, v.first_share * arrival / v.blocks - v.first_work)
-    late = (arrival + max(0.0, v.work / v.lines - arrival / v.height)) / v.blocks
-    block = first + max(begin + v.work / v.blocks, late)
-    image = max(v.blocks * block, moved, first + writer)
+    begin += (v.blocks - 1) * max(0.0, (1 - v.ahead) * arrival / v.blocks - v.first_work)
+    late = arrival + max(0.0, v.work / v.lines - arrival / v.height) / v.blocks
+    image = max(first + max(begin + v.work, late), moved, first + writer)
     once: float = STEP + port.latency
     if v.normalises:
         table = TABLE_ENTRIES * TABLE_BITS / v.data_bits / port.read_rate
         once += max(TABLE_ENTRIES, table) + port.latency
     beats = v.runs * (v.beats + written)
-    return Parts(v.runs * image + once, v.work, v.blocks * late, moved, writer, beats)
+    return Parts(v.runs * image + once, v.work, late, moved, writer, beats)
 
 
 def vector_of(d: Descriptor, unit: UnitSizes, images: int) -> Vector:
@@ -679,6 +680,7 @@ def vector_of(d: Descriptor, unit: UnitSizes, images: int) -> Vector:
     return Vector(
         runs=images,
         blocks=blocks,
+        ahead=min(1.0, max(0.0, sizes.act_words / max(1, d["read_load_slots"]) - 1)),
         normalises=op == Op.LRN,
         rows=d["rows"],
         lines=max(1, d["rows"] // max(1, d["read_out_width"])),

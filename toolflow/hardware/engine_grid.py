@@ -167,7 +167,7 @@ class StepGrid:
             assert step.window is not None
             job = pool_job(step.inputs[0], step.window, 0, reader)
         if job.fits(reader):
-            sizes = EngineSizes(1, 1, 1, data_bits=self._data_bits)
+            sizes = EngineSizes(1, 1, 1, act_words=reader.buffer_slots, data_bits=self._data_bits)
             unit = UnitSizes(sizes, self._act_bits, joins=False)
             values = self._descriptor(job)
             yield Choice(np.array(True), vector_of(values, unit, self._images))

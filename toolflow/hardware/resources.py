@@ -1,8 +1,9 @@
-"""Resource model, first form: LUT, FF, DSP and block RAM of one engine and of a device.
+"""Resource model: LUT, FF, DSP and block RAM of one engine and of a device.
 
 LUT MACCs are looked up in ``data/macc_xc7.csv`` (open synthesis of ``rtl/mm/macc.sv`` by
-``scripts/measure_macc.py``); everything else follows the documented formulas below, estimates until
-whole engines are synthesised. Functions take integers or arrays of them.
+``scripts/measure_macc.py``); everything else follows the documented formulas below, whose constants
+are fitted to whole engines that were synthesised (``ENGINE_*``, ``SHARED_*``). Functions take
+integers or arrays of them.
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ UNIT_WIDTH, UNIT_DEPTH = 36, 512
 BUS_BITS = 128
 """Width of an engine's memory port; the weight window cuts that many stored bits a cycle."""
 
-ENGINE_CONTROL_LUT, ENGINE_CONTROL_FF, ENGINE_CONTROL_BRAM_UNITS = 6000, 8000, 8
-"""Sequencer, readers, writer, pooling and AXI master of one engine (estimate)."""
+ENGINE_LUT, ENGINE_FF, ENGINE_DSP, ENGINE_BRAM_UNITS = 17700, 16600, 28, 24
+COLUMN_LUT, COLUMN_FF = 222, 142
+"""Sequencer, readers, vector unit, writer and AXI master of one engine: whatever its size, and for
+each column of T_C. Fitted to two of the engines of ``data/engine_xc7.csv``; the others are within
+6 % (LUT) and 9 % (FF)."""
 
-SHARED_LUT, SHARED_FF, SHARED_DSP, SHARED_BRAM_UNITS = 7500, 9500, 3, 8
-"""CEU, AXI interconnect and control registers (estimate)."""
+SHARED_LUT, SHARED_FF, SHARED_DSP, SHARED_BRAM_UNITS = 2000, 3000, 14, 10
+"""CEU, cascade control, registers: what ``cascade_top`` takes besides its engines, flattened."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ def engine_counts(
     stored_weight_bits: int,
     device: Device,
 ) -> Counts:
-    """Return the resources of engines of given sizes (first form).
+    """Return the resources of engines of given sizes.
 
     * MACCs: ``T_P * T_C`` of ``macc_cost``.
     * PE: accumulator adder and zero/bypass multiplexer (2 LUTs a bit), a register, and ``T_R``
@@ -231,6 +235,7 @@ def engine_counts(
       shifter (three levels of 4:1 multiplexers), clamp: about 6 LUTs an accumulator bit.
     * Weight buffer: two column tiles of up to ``weight_depth`` (at least two weight tiles);
       activation buffer: ``act_buffer_words``; both deliver ``T_P`` words a cycle.
+    * All else: ``ENGINE_*`` and ``COLUMN_*``.
     * Weight window, where stored weights are wider: 3 LUTs a bit of the memory port, to saturate.
     """
     t_r, t_p, t_c, weight_depth, act_words = shape
@@ -246,19 +251,20 @@ def engine_counts(
     window = 3 * BUS_BITS if stored_weight_bits > weight_bits else 0
 
     logic = t_c * (2 * acc_bits + lutram + 6 * acc_bits + 2 * act_bits) + window
-    logic = logic + ENGINE_CONTROL_LUT + (0 if ecp5 else skew_luts)
+    logic = logic + ENGINE_LUT + COLUMN_LUT * t_c + (0 if ecp5 else skew_luts)
     lut = t_p * t_c * macc.lut + _scaled(logic, device)
     ff = (
         t_p * t_c * macc.ff
         + t_c * (acc_bits + 2 * acc_bits + 2 * acc_bits + act_bits)
-        + ENGINE_CONTROL_FF
+        + ENGINE_FF
+        + COLUMN_FF * t_c
         + (skew_flops if ecp5 else 2 * word_bits * t_p)
     )
     units = (
         (1 - in_lutram) * t_c * _units(acc_bits, t_r)
         + _units(t_p * weight_bits, 2 * t_c * np.maximum(1, -(-weight_depth // t_p)))
         + _units(t_p * act_bits, -(-act_words // t_p))
-        + ENGINE_CONTROL_BRAM_UNITS
+        + ENGINE_BRAM_UNITS
     )
     return Counts(
         lut=lut,
@@ -286,7 +292,7 @@ def engine_resources(config: EngineConfig, device: Device) -> Resources:
     return Resources(
         lut=int(counts.lut - config.dsp_pes * counts.lut_saved),
         ff=int(counts.ff - config.dsp_pes * counts.ff_saved),
-        dsp=int(config.dsp_pes * counts.dsp_per_pe),
+        dsp=int(ENGINE_DSP + config.dsp_pes * counts.dsp_per_pe),
         bram=int(counts.bram),
     )
 

@@ -126,8 +126,9 @@ def render_report(plan: Plan, plots: Sequence[str]) -> str:
 
 {_holding(plan)}
 
-Rates and resources are predictions of first-form models (cycles of the MM unit are exact, memory
-is a bandwidth, resources are formulas); accuracies are bit-exact on the evaluation images. One of
+Rates and resources are predictions. Cycles are those of the model that tests hold to the RTL
+(`simulate` measures them); areas are formulas fitted to synthesised engines, LUT and FF within
+10 %; accuracies are bit-exact on the evaluation images. One of
 these images is {_pc(1 / plan.evaluation.images)}; `evaluate` on images that tuning did not see says
 what to expect.
 

@@ -16,6 +16,7 @@ from toolflow.emission.files import GOLDEN_FILE
 from toolflow.emission.memory_images import BLOCK_WORDS, RECORD_BYTES
 from toolflow.emission.memory_map import UnitMap, read_memory_map
 from toolflow.emission.memory_order import memory_order
+from toolflow.emission.steps import row_pools
 from toolflow.emission.stored_parameters import CHANNELS_FILE, WEIGHTS_FILE
 from toolflow.hardware.engine import Op
 from toolflow.network.importer import load_network
@@ -76,11 +77,14 @@ def jobs_of(folder: Path, unit: str, layers: Sequence[str], image: int = 0) -> I
     descriptors = decode_all((folder / f"descriptors_{unit}.bin").read_bytes())
     memory: UnitMap = getattr(read_memory_map(folder), unit)
     steps = {step.name: place for place, step in enumerate(memory.steps)}
+    pools = row_pools(network)
     for name in layers:
         step = memory.steps[steps[name]]
+        # What a layer pools by the way is pooled after the MM unit.
+        result = pools[name].inputs[0] if name in pools else step.output
         x, y = (
             golden[f"{unit}/tensor/{tensor}"][image].astype(np.int64)
-            for tensor in (step.inputs[0], step.output)
+            for tensor in (step.inputs[0], result)
         )
         if x.ndim == 1:
             x = x[memory_order(network, step.inputs[0])]
@@ -95,7 +99,7 @@ def _jobs(
     y = y + d["zero_out"]
     groups, width, depth = d["groups"], d["columns"], d["depth"]
     if d["op"] == Op.CONV:
-        columns = _im2col(x, d)
+        columns = _im2col(x, d, y.shape[1:])
         results = y.transpose(1, 2, 0).reshape(-1, groups * width)
     else:
         columns, results = [x[None]], y[None]
@@ -119,12 +123,12 @@ def _planes(folder: Path, d: dict[str, int], shape: tuple[int, int, int]) -> Pla
     return Planes(high, low, high_bits, low_bits, shape)
 
 
-def _im2col(x: IntArray, d: dict[str, int]) -> list[IntArray]:
-    """Return a matrix a group, output pixels x (kernel row, kernel column, channel)."""
+def _im2col(x: IntArray, d: dict[str, int], out: tuple[int, ...]) -> list[IntArray]:
+    """Return a matrix a group, ``out`` pixels x (kernel row, column, channel)."""
     kernel = (d["kernel_height"], d["kernel_width"])
     top, left = d["pad_top"], d["pad_left"]
-    bottom = (d["out_height"] - 1) * d["stride_height"] + kernel[0] - top - d["in_height"]
-    right = (d["out_width"] - 1) * d["stride_width"] + kernel[1] - left - d["in_width"]
+    bottom = (out[0] - 1) * d["stride_height"] + kernel[0] - top - d["in_height"]
+    right = (out[1] - 1) * d["stride_width"] + kernel[1] - left - d["in_width"]
     padded = np.pad(
         x, ((0, 0), (top, max(bottom, 0)), (left, max(right, 0))), constant_values=d["zero_in"]
     )

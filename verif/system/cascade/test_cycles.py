@@ -1,14 +1,12 @@
 """The cycle model (``toolflow.hardware.engine_cycles``) against the RTL, step by step.
 
-A step's prediction may be off by 5 % or, which matters for short ones, by ``SLACK`` an image;
-a unit's whole network by 3 %. Memory answers after a given latency and moves a beat a cycle each
-way at every port: what two units take from each other is not the model's to say.
+``verif.common.cycle_errors`` says how far predictions may be off. Memory answers after a given
+latency and moves a beat a cycle each way at every port: what two units take from each other is not
+the model's to say.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +24,9 @@ from toolflow.quantisation.scheme import Precision
 from toolflow.simulation.rtl_sources import ROOT
 from toolflow.simulation.run import Settings, StepResult, simulate_cascade, simulate_plan
 from verif.common.cascades import drawn_cascade, drawn_images, drawn_units
+from verif.common.cycle_errors import cycle_errors
 
 FOLDERS = ROOT / "build" / "verif" / "cycles"
-STEP, NETWORK = 0.05, 0.03
-SLACK = 30
 IMAGES = BATCH = 3
 UNSHARED = 4.0
 """Beats a cycle that two units never ask for together."""
@@ -54,26 +51,6 @@ WIDE = (
 """As the planner makes them: column tiles of weights on chip, or of any layer a segment."""
 
 
-def errors(steps: Iterable[StepResult]) -> list[str]:
-    """Say which steps, and which units' networks, are predicted worse than they may be."""
-    found = []
-    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for step in steps:
-        assert step.cycles > 0
-        totals[step.unit][0] += step.cycles
-        totals[step.unit][1] += step.predicted
-        off = abs(step.predicted - step.cycles)
-        if off > max(STEP * step.cycles, SLACK * step.images):
-            found.append(f"{step.unit} {step.name}: {step.predicted}, measured {step.cycles}")
-    found += [
-        f"{unit}: {predicted}, measured {cycles}"
-        for unit, (cycles, predicted) in totals.items()
-        if abs(predicted - cycles) > NETWORK * cycles
-    ]
-    assert len(totals) == 2
-    return found
-
-
 def simulated(name: str, sizes: tuple[EngineSizes, EngineSizes], latency: int) -> list[str]:
     """Run a network on both units; return what is predicted badly."""
     units = drawn_units(NETWORKS[name](), Precision(8, 8), Precision(3, 4))
@@ -83,7 +60,7 @@ def simulated(name: str, sizes: tuple[EngineSizes, EngineSizes], latency: int) -
     settings = Settings(IMAGES, latency=latency, forward=IMAGES, optimise=False)
     result = simulate_cascade(cascade, drawn_images(units, IMAGES), settings, lambda _: None)
     assert result.forwarded == IMAGES
-    return errors(result.steps)
+    return cycle_errors(result.steps)
 
 
 @pytest.mark.parametrize("latency", [5, 30, 100])
@@ -100,13 +77,13 @@ def test_wide_engines(name: str, latency: int) -> None:
 
 def test_planned_engines(plan_folder: Path) -> None:
     settings = Settings(48, data="digits:calib", forward=24, optimise=False)
-    assert errors(simulate_plan(plan_folder, settings, lambda _: None).steps) == []
+    assert cycle_errors(simulate_plan(plan_folder, settings, lambda _: None).steps) == []
 
 
 def test_a_wrong_prediction_is_found() -> None:
     step = StepResult("lpu", "a", "conv", 1, 3, 10, 10_000, 10_000)
     other = replace(step, unit="hpu")
-    assert errors([step, other]) == []
-    assert errors([replace(step, predicted=10_600), other]) == [
+    assert cycle_errors([step, other]) == []
+    assert cycle_errors([replace(step, predicted=10_600), other]) == [
         "lpu a: 10600, measured 10000", "lpu: 10600, measured 10000",
     ]  # fmt: skip

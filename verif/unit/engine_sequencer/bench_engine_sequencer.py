@@ -228,7 +228,7 @@ class Bench:
         }
         fields |= values
         if fields["op"] != Op.CONV:
-            fields["tile_major"] = 0
+            fields |= {"tile_major": 0, "pool_size": rng.randrange(2)}
         if fields["tile_major"]:
             fields |= {"groups": 1, "column_tiles": rng.randint(1, MOST_TILES)}
         return fields | values
@@ -375,6 +375,10 @@ async def illegal_descriptors(dut: Any) -> None:
         (conv | {"tile_major": 1, "groups": 2}, SIZES),
         ({"op": int(Op.DENSE), "tile_major": 1, "groups": 1}, SIZES),
         ({"op": int(Op.MAX_POOL), "tile_major": 1, "groups": 1}, SIZES),
+        (conv | {"pool_size": 2, "pool_line": 0}, SIZES),
+        (conv | {"pool_size": 2, "pool_rows": 0}, SIZES),
+        ({"op": int(Op.DENSE), "pool_size": 2}, SIZES),
+        ({"op": int(Op.AVG_POOL), "pool_size": 3}, SIZES),
         ({}, BUFFER),
     ]  # fmt: skip
     for wrong, reason in cases:

@@ -1,0 +1,35 @@
+"""How far measured cycles may be from the cycle model's (``toolflow.hardware.engine_cycles``).
+
+A step's prediction may be off by 5 % or, which matters for short ones, by ``SLACK`` an image; a
+unit's whole network by 3 %.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from toolflow.simulation.run import StepResult
+
+STEP, NETWORK = 0.05, 0.03
+SLACK = 32
+
+
+def cycle_errors(steps: Iterable[StepResult]) -> list[str]:
+    """Say which steps, and which units' networks, are predicted worse than they may be."""
+    found = []
+    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for step in steps:
+        assert step.cycles > 0
+        totals[step.unit][0] += step.cycles
+        totals[step.unit][1] += step.predicted
+        off = abs(step.predicted - step.cycles)
+        if off > max(STEP * step.cycles, SLACK * step.images):
+            found.append(f"{step.unit} {step.name}: {step.predicted}, measured {step.cycles}")
+    found += [
+        f"{unit}: {predicted}, measured {cycles}"
+        for unit, (cycles, predicted) in totals.items()
+        if abs(predicted - cycles) > NETWORK * cycles
+    ]
+    assert len(totals) == 2
+    return found

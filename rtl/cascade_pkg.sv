@@ -73,6 +73,44 @@ package cascade_pkg;
     return (value < low) ? low : (value > high) ? high : value;
   endfunction
 
+  // Packed MACCs: columns that share a multiplier (see rtl/mm/pe.sv). `toolflow/hardware/packing.py`
+  // is the same in Python.
+
+  // Bits from one column's sum to the next one's: what tp products need, or what the multiplier's wide
+  // operand of dsp_bits has room for.
+  function automatic int unsigned lane_bits(
+      input int unsigned columns, input int unsigned weight_bits, input int unsigned act_bits,
+      input int unsigned tp, input int unsigned dsp_bits);
+    automatic int unsigned wanted = weight_bits + $clog2(tp * ((1 << act_bits) - 1));
+    if (columns == 1) return wanted;
+    return min_of(wanted, (dsp_bits - weight_bits - 1) / (columns - 1));
+  endfunction
+
+  // Products that a column's sum holds before it runs into the next column's: 0 if not one.
+  function automatic int unsigned segment_depth(
+      input int unsigned columns, input int unsigned weight_bits, input int unsigned act_bits,
+      input int unsigned tp, input int unsigned dsp_bits);
+    automatic int unsigned lane = lane_bits(columns, weight_bits, act_bits, tp, dsp_bits);
+    if (columns == 1) return tp;
+    if (lane < weight_bits) return 0;
+    return min_of(tp, (1 << (lane - weight_bits)) / ((1 << act_bits) - 1));
+  endfunction
+
+  // Chains of a dot product.
+  function automatic int unsigned segment_count(input int unsigned tp, input int unsigned depth);
+    return (depth == 0 || tp == 0) ? 1 : (tp + depth - 1) / depth;
+  endfunction
+
+  // Cycles that lane p of the activations is behind lane 0, where chains of `depth` lanes work side by
+  // side and their sums are added up one after the other, the first two at once.
+  function automatic int unsigned lane_delay(
+      input int unsigned p, input int unsigned tp, input int unsigned depth);
+    automatic int unsigned segment = p / depth;
+    automatic int unsigned first = segment * depth;
+    automatic int unsigned missing = (first + depth > tp) ? first + depth - tp : 0;
+    return p - first + missing + ((segment > 1) ? segment - 1 : 0);
+  endfunction
+
   // Bits of an index into `count` entries; at least one, so that it can be a port.
   function automatic int unsigned index_bits(input int unsigned count);
     return (count > 1) ? $clog2(count) : 1;

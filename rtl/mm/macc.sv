@@ -17,7 +17,7 @@
 `include "casc_assert.svh"
 
 module macc #(
-    parameter int unsigned WeightBits = 8,   // 2..16
+    parameter int unsigned WeightBits = 8,   // 2..27: of packed weights, all of them
     parameter int unsigned ActBits    = 9,   // 3..17: one more than the activations' wordlength
     parameter int unsigned SumBits    = 21,  // 2..48
     parameter bit          UseDsp     = 1'b1 // multiply in a DSP block, or in LUTs
@@ -37,7 +37,7 @@ module macc #(
   // Product bits above the sum's width cannot change a sum modulo 2**SumBits.
   localparam int unsigned KeptBits = cascade_pkg::min_of(ProductBits, SumBits);
 
-  `CASC_CHECK_PARAM(weight_bits, WeightBits >= 2 && WeightBits <= 16)
+  `CASC_CHECK_PARAM(weight_bits, WeightBits >= 2 && WeightBits <= 27)
   `CASC_CHECK_PARAM(act_bits, ActBits >= 3 && ActBits <= 17)
   `CASC_CHECK_PARAM(sum_bits, SumBits >= 2 && SumBits <= 48)
 

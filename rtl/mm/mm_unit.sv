@@ -21,14 +21,18 @@
 // Throughput: one row per cycle; no bubble between tiles. Weight tiles are double-buffered: while one
 //             is used the next is loaded, so a tile takes max(rows, TC) cycles when neither input
 //             nor the output waits. The first tile's rows start the cycle after its last column.
-// Latency:    a row accepted in cycle k is offered in cycle k + TP + 5.
+// Latency:    a row accepted in cycle k is offered in cycle k + SegmentDepth + Segments + 4, TP + 5
+//             where chains are not cut.
 // Numbers:    weights signed; accumulation modulo 2**AccBits, so results are exact whenever the true
 //             result fits AccBits (the toolflow proves it per network). No rounding anywhere.
 //
 // The core has a static latency and one enable. The enable depends on registers only (the output's
 // skid buffer and the core's last stage), as do both ready outputs.
-// Lane p of both inputs is delayed by p cycles; the weight banks are loaded and swapped along the
-// same diagonal, so a lane never sees the weights of another tile.
+// Lane p of both inputs is delayed by lane_delay(p) cycles, p where chains are not cut; the weight
+// banks are loaded and swapped along the same diagonal, so a lane never sees another tile's weights.
+//
+// Packing: columns 0..DspPes-1 multiply in DSP blocks, PackColumns of them in one block a lane (pe.sv
+// has the algebra). The first columns of a tile lie in the first PEs; the last group may have fewer.
 
 `include "casc_assert.svh"
 
@@ -39,7 +43,9 @@ module mm_unit #(
     parameter int unsigned WeightBits = 8,   // 2..16
     parameter int unsigned ActBits    = 8,   // 2..16
     parameter int unsigned AccBits    = 32,  // 8..48
-    parameter int unsigned DspPes     = TC   // 0..TC: PEs that multiply in DSP blocks
+    parameter int unsigned DspPes     = TC,  // 0..TC: columns that multiply in DSP blocks
+    parameter int unsigned PackColumns = 1,  // 1..: columns that share a DSP block
+    parameter int unsigned DspBits    = 25   // 18..27: the DSP block's wide operand
 ) (
     input logic clk_i,
     input logic rst_ni,
@@ -70,14 +76,22 @@ module mm_unit #(
   `CASC_CHECK_PARAM(act_bits, ActBits >= MIN_BITS && ActBits <= MAX_BITS)
   `CASC_CHECK_PARAM(acc_bits, AccBits >= 8 && AccBits <= WIDE_BITS)
   `CASC_CHECK_PARAM(dsp_pes, DspPes <= TC)
+  `CASC_CHECK_PARAM(dsp_bits, DspBits >= 18 && DspBits <= 27)
+  `CASC_CHECK_PARAM(pack_columns, PackColumns >= 1 && segment_depth(
+      PackColumns, WeightBits, ActBits, TP, DspBits) >= 1)
 
   // An activation with its sign bit, so that one signed multiplier serves both kinds.
   localparam int unsigned OperandBits = ActBits + 1;
+  localparam int unsigned LaneBits = lane_bits(PackColumns, WeightBits, ActBits, TP, DspBits);
+  localparam int unsigned SegmentDepth =
+      segment_depth(PackColumns, WeightBits, ActBits, TP, DspBits);
+  localparam int unsigned Segments = segment_count(TP, SegmentDepth);
+  localparam int unsigned Groups = (DspPes + PackColumns - 1) / PackColumns;
   localparam int unsigned RowBits = index_bits(TR);
   localparam int unsigned ColumnBits = index_bits(TC);
 
   // Cycles from a row's acceptance to the read of its accumulators, one before the chain's sum.
-  localparam int unsigned ControlDelay = TP + 2;
+  localparam int unsigned ControlDelay = SegmentDepth + Segments + 1;
 
   // ---------------------------------------------------------------- enable and flow control
 
@@ -117,25 +131,34 @@ module mm_unit #(
 
   // ---------------------------------------------------------------- the diagonal
 
-  logic [TP-1:0] load_q;  // lane p: p + 1 cycles after the input
-  logic [TP-1:0] swap_q;
+  localparam int unsigned Diagonal = lane_delay(TP - 1, TP, SegmentDepth) + 1;
+
+  logic [Diagonal-1:0] load_q;  // k: k + 1 cycles after the input
+  logic [Diagonal-1:0] swap_q;
 
   // No reset: pulses keep their order, so whatever a stale one moves is replaced by the TC loads and
   // the swap of the first tile after the reset before a row meets it.
   always_ff @(posedge clk_i) begin
     if (en) begin
-      load_q <= TP'({load_q, weight_fire});
-      swap_q <= TP'({swap_q, swap});
+      load_q <= Diagonal'({load_q, weight_fire});
+      swap_q <= Diagonal'({swap_q, swap});
     end
   end
 
+  logic [TP-1:0]                  load;
+  logic [TP-1:0]                  swap_lane;
   logic [TP-1:0][ WeightBits-1:0] weight;
   logic [TP-1:0][OperandBits-1:0] act;
 
   for (genvar p = 0; p < TP; p++) begin : gen_lane
+    localparam int unsigned Delay = lane_delay(p, TP, SegmentDepth);
+
+    assign load[p]      = load_q[Delay];
+    assign swap_lane[p] = swap_q[Delay];
+
     delay_line #(
         .Width(WeightBits),
-        .Depth(p + 1)
+        .Depth(Delay + 1)
     ) u_weight (
         .clk_i,
         .en_i  (en),
@@ -145,7 +168,7 @@ module mm_unit #(
 
     delay_line #(
         .Width(OperandBits),
-        .Depth(p + 1)
+        .Depth(Delay + 1)
     ) u_act (
         .clk_i,
         .en_i  (en),
@@ -213,23 +236,24 @@ module mm_unit #(
   // ---------------------------------------------------------------- processing elements
 
   // Weights enter at the last PE and shift towards the first: after TC beats column c is in PE c.
-  logic [  TC:0][TP-1:0][WeightBits-1:0] weight_chain;
-  logic [TC-1:0][AccBits-1:0]            acc;
+  logic [TC:DspPes][TP-1:0][WeightBits-1:0] weight_chain;
+  logic [TC-1:0][AccBits-1:0]               acc;
   assign weight_chain[TC] = weight;
 
-  for (genvar c = 0; c < TC; c++) begin : gen_pe
+  for (genvar c = DspPes; c < TC; c++) begin : gen_lut
     pe #(
-        .TR        (TR),
-        .TP        (TP),
-        .WeightBits(WeightBits),
-        .ActBits   (OperandBits),
-        .AccBits   (AccBits),
-        .UseDsp    (c < DspPes)
+        .TR          (TR),
+        .TP          (TP),
+        .WeightBits  (WeightBits),
+        .ActBits     (OperandBits),
+        .AccBits     (AccBits),
+        .SegmentDepth(SegmentDepth),
+        .UseDsp      (1'b0)
     ) u_pe (
         .clk_i,
         .en_i       (en),
-        .load_i     (load_q),
-        .swap_i     (swap_q),
+        .load_i     (load),
+        .swap_i     (swap_lane),
         .weight_i   (weight_chain[c+1]),
         .weight_o   (weight_chain[c]),
         .act_i      (act),
@@ -242,8 +266,90 @@ module mm_unit #(
     );
   end
 
-  logic unused_weights;
-  assign unused_weights = ^weight_chain[0];
+  if (DspPes == 0) begin : gen_no_dsp
+    logic unused_weights;
+    assign unused_weights = ^weight_chain[0];
+  end else begin : gen_dsp
+    localparam int unsigned PackedBits =
+        (PackColumns == 1) ? WeightBits : (PackColumns - 1) * LaneBits + WeightBits + 1;
+    // The column that is loaded last lies in the last place of its group, so a group of fewer columns
+    // leaves the first places to whatever was there before.
+    localparam int unsigned Unused = Groups * PackColumns - DspPes;
+
+    logic [TP-1:0]                              group_load;
+    logic [Groups:0][TP-1:0][PackedBits-1:0]    group_chain;
+    logic [Groups*PackColumns-1:0][AccBits-1:0] group_acc;
+
+    if (PackColumns == 1) begin : gen_plain
+      assign group_load          = load;
+      assign group_chain[Groups] = weight_chain[DspPes];
+    end else begin : gen_packed
+      // A group is complete with every PackColumns-th column that arrives here, and with the last.
+      logic [TC-1:0] completes;
+      for (genvar c = 0; c < TC; c++) begin : gen_beat
+        localparam int unsigned Column = c - (TC - DspPes);
+        assign completes[c] = c >= TC - DspPes
+            && (Column % PackColumns == PackColumns - 1 || c == TC - 1);
+      end
+
+      logic [Diagonal-1:0] group_q;
+      always_ff @(posedge clk_i) begin
+        if (en) group_q <= Diagonal'({group_q, weight_fire && completes[column_q]});
+      end
+
+      for (genvar p = 0; p < TP; p++) begin : gen_pack
+        assign group_load[p] = group_q[lane_delay(p, TP, SegmentDepth)];
+
+        weight_pack #(
+            .Columns   (PackColumns),
+            .WeightBits(WeightBits),
+            .LaneBits  (LaneBits)
+        ) u_weight_pack (
+            .clk_i,
+            .en_i    (en),
+            .load_i  (load[p]),
+            .weight_i(weight_chain[DspPes][p]),
+            .packed_o(group_chain[Groups][p])
+        );
+      end
+    end
+
+    for (genvar g = 0; g < Groups; g++) begin : gen_group
+      pe #(
+          .TR          (TR),
+          .TP          (TP),
+          .Columns     (PackColumns),
+          .WeightBits  (WeightBits),
+          .ActBits     (OperandBits),
+          .AccBits     (AccBits),
+          .LaneBits    (LaneBits),
+          .SegmentDepth(SegmentDepth),
+          .UseDsp      (1'b1)
+      ) u_pe (
+          .clk_i,
+          .en_i       (en),
+          .load_i     (group_load),
+          .swap_i     (swap_lane),
+          .weight_i   (group_chain[g+1]),
+          .weight_o   (group_chain[g]),
+          .act_i      (act),
+          .read_row_i (read_row_q),
+          .write_row_i(add_row_q),
+          .write_i    (add_valid_q),
+          .zero_i     (zero_q),
+          .bypass_i   (bypass_q),
+          .acc_o      (group_acc[g*PackColumns+:PackColumns])
+      );
+    end
+
+    for (genvar c = 0; c < DspPes; c++) begin : gen_column
+      localparam int unsigned Group = c / PackColumns;
+      assign acc[c] = group_acc[c+((Group == Groups - 1) ? Unused : 0)];
+    end
+
+    logic unused_groups;
+    assign unused_groups = ^{group_chain[0], group_acc};
+  end
 
   // ---------------------------------------------------------------- output
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolflow.hardware.packing import packing
 from verif.common.packing import pack, unpack, wrap
 from verif.common.scoreboard import Scoreboard
 from verif.common.streams import StreamDriver, StreamMonitor, Testbench
@@ -17,28 +18,25 @@ from verif.common.tiling import Tiling, streams
 
 IntArray = NDArray[np.int64]
 
-LATENCY = 5
-"""Cycles from a row's acceptance to its output, above T_P."""
-
 
 @dataclass(frozen=True)
 class MmParameters:
-    """The parameters of an ``mm_unit``."""
+    """The parameters of an ``mm_unit``; ``latency`` is from a row's acceptance to its output."""
 
     tiling: Tiling
     weight_bits: int
     act_bits: int
     acc_bits: int
+    latency: int
 
     @classmethod
     def of(cls, dut: Any) -> MmParameters:
         """Read the parameters of the simulated module."""
-        return cls(
-            Tiling(int(dut.TR.value), int(dut.TP.value), int(dut.TC.value)),
-            int(dut.WeightBits.value),
-            int(dut.ActBits.value),
-            int(dut.AccBits.value),
-        )
+        tiling = Tiling(int(dut.TR.value), int(dut.TP.value), int(dut.TC.value))
+        bits = int(dut.WeightBits.value), int(dut.ActBits.value)
+        chains = packing(int(dut.PackColumns.value), *bits, tiling.t_p, int(dut.DspBits.value))
+        assert chains
+        return cls(tiling, *bits, int(dut.AccBits.value), chains.latency)
 
 
 class MmBench:

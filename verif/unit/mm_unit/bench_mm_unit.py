@@ -12,7 +12,7 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from verif.common.mm_agents import LATENCY, MmBench, act_range, weight_range
+from verif.common.mm_agents import MmBench, act_range, weight_range
 from verif.common.streams import never, stall_patterns
 from verif.common.tiling import row_cycles, tile_rows
 
@@ -163,7 +163,7 @@ async def cycle_counts(dut: Any) -> None:
         leaving = [index % chunk_count == chunk_count - 1 for index in range(len(tiles))]
         emitted = [last for last, count in zip(leaving, tiles, strict=True) for _ in range(count)]
         expected = [
-            cycle + t.t_p + LATENCY for cycle, last in zip(entered, emitted, strict=True) if last
+            cycle + bench.unit.latency for cycle, last in zip(entered, emitted, strict=True) if last
         ]
         assert [cycle - begin for cycle in bench.mm.out.valid_cycles] == expected, f"{shape}"
 
@@ -188,13 +188,13 @@ async def output_stall_freezes(dut: Any) -> None:
     shape = (3 * t.t_r, t.t_p, t.t_c)
     a, b = bench.operands(shape, signed=True)
     beats = 0
-    while beats < 2 * (t.t_p + LATENCY):  # more than the unit can hold
+    while beats < 2 * bench.unit.latency:  # more than the unit can hold
         beats += bench.mm.multiply(a, b, act_signed=True)
     bench.mm.out.stall = lambda: True
     await bench.mm.testbench.run((1 + beats) * (t.t_c + 1))
     stopped = len(bench.mm.act.accepted_cycles)
     # The pipeline and the skid buffer hold this many rows, and every row comes out here.
-    assert 2 <= stopped <= t.t_p + LATENCY + 1
+    assert 2 <= stopped <= bench.unit.latency + 1
     await bench.mm.testbench.run(20)
     assert len(bench.mm.act.accepted_cycles) == stopped
     assert not bench.mm.out.beat_cycles

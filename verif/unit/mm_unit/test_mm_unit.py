@@ -26,6 +26,26 @@ CONFIGURATIONS = {
     "2x5_w16a16_wraps": {
         "TR": 2, "TP": 2, "TC": 5, "WeightBits": 16, "ActBits": 16, "AccBits": 24,
     },
+    "7x9_w2a3_four_share": {
+        "TR": 6, "TP": 7, "TC": 9, "WeightBits": 2, "ActBits": 3, "PackColumns": 4,
+    },
+    "9x8_w4a4_three_share_mixed": {
+        "TR": 9, "TP": 9, "TC": 8, "WeightBits": 4, "ActBits": 4, "DspPes": 5, "PackColumns": 3,
+    },
+    "5x6_w8a8_two_share": {
+        "TR": 8, "TP": 5, "TC": 6, "WeightBits": 8, "ActBits": 8, "PackColumns": 2,
+    },
+    "11x5_w8a8_two_share_27": {
+        "TR": 4, "TP": 11, "TC": 5, "WeightBits": 8, "ActBits": 8, "DspPes": 4,
+        "PackColumns": 2, "DspBits": 27,
+    },
+    "6x7_w2a2_six_share": {
+        "TR": 3, "TP": 6, "TC": 7, "WeightBits": 2, "ActBits": 2, "PackColumns": 6,
+    },
+    "1x5_w5a6_two_share_wraps": {
+        "TR": 5, "TP": 1, "TC": 5, "WeightBits": 5, "ActBits": 6, "AccBits": 9,
+        "DspPes": 3, "PackColumns": 2,
+    },
 }  # fmt: skip
 
 SMALL = CONFIGURATIONS["4x4_w8a8"]
@@ -36,6 +56,38 @@ SMALL = CONFIGURATIONS["4x4_w8a8"]
 def test_mm_unit(name: str, seed: int) -> None:
     passed = simulate(TOP, CONFIGURATIONS[name], BENCH, seed=seed)
     assert passed == 6
+
+
+EXHAUSTIVE = {
+    "w4a4_two_share": {
+        "TR": 16, "TP": 1, "TC": 32, "WeightBits": 4, "ActBits": 4, "PackColumns": 2,
+    },
+    "w4a4_three_share": {
+        "TR": 16, "TP": 2, "TC": 48, "WeightBits": 4, "ActBits": 4, "PackColumns": 3,
+    },
+    "w3a4_four_share": {
+        "TR": 16, "TP": 1, "TC": 48, "WeightBits": 3, "ActBits": 4, "PackColumns": 4,
+    },
+    "w2a3_four_share_a_whole_chain": {
+        "TR": 8, "TP": 4, "TC": 16, "WeightBits": 2, "ActBits": 3, "PackColumns": 4,
+    },
+    "w2a2_six_share": {
+        "TR": 4, "TP": 1, "TC": 48, "WeightBits": 2, "ActBits": 2, "PackColumns": 6,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXHAUSTIVE)
+def test_every_product_of_packed_weights(name: str) -> None:
+    assert simulate(TOP, EXHAUSTIVE[name], f"{BENCH}_products", seed=1) == 1
+
+
+def test_exhaustive_bench_sees_a_wrong_word() -> None:
+    with pytest.raises(SimulationError, match="accumulators: item"):
+        simulate(
+            TOP, EXHAUSTIVE["w2a2_six_share"], f"{BENCH}_products", seed=2,
+            extra_env={"PLANTED_ERROR": "1"},
+        )  # fmt: skip
 
 
 def test_bench_sees_a_wrong_word() -> None:
@@ -57,7 +109,17 @@ def test_assertions_catch_broken_protocol(testcase: str, assertion: str) -> None
 
 
 @pytest.mark.parametrize(
-    "change", [{"ActBits": 1}, {"WeightBits": 17}, {"AccBits": 49}, {"DspPes": 5}, {"TP": 0}]
+    "change",
+    [
+        {"ActBits": 1},
+        {"WeightBits": 17},
+        {"AccBits": 49},
+        {"DspPes": 5},
+        {"TP": 0},
+        {"PackColumns": 0},
+        {"PackColumns": 3},
+        {"DspBits": 28},
+    ],
 )
 def test_illegal_parameters_do_not_build(change: dict[str, int]) -> None:
     with pytest.raises(SimulationError, match="illegal parameter"):

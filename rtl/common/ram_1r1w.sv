@@ -5,6 +5,7 @@
 // Latency:   read data follows the address by one cycle and holds while read_en_i is low.
 // Collision: a read of the word that is written in the same cycle returns the old word.
 // No reset and no initial content: read only what was written.
+// Mapping:   up to 64 words lie in LUT RAM, more in block RAM, so that what it takes can be foretold.
 
 `include "casc_assert.svh"
 
@@ -25,11 +26,21 @@ module ram_1r1w #(
   `CASC_CHECK_PARAM(width, Width >= 1)
   `CASC_CHECK_PARAM(depth, Depth >= 1)
 
-  logic [Width-1:0] mem [Depth];
+  // An attribute must be a literal: hence two branches.
+  if (Depth > 64) begin : gen_block
+    (* ram_style = "block" *) logic [Width-1:0] mem [Depth];
 
-  always_ff @(posedge clk_i) begin
-    if (read_en_i) read_data_o <= mem[read_addr_i];
-    if (write_en_i) mem[write_addr_i] <= write_data_i;
+    always_ff @(posedge clk_i) begin
+      if (read_en_i) read_data_o <= mem[read_addr_i];
+      if (write_en_i) mem[write_addr_i] <= write_data_i;
+    end
+  end else begin : gen_distributed
+    (* ram_style = "distributed" *) logic [Width-1:0] mem [Depth];
+
+    always_ff @(posedge clk_i) begin
+      if (read_en_i) read_data_o <= mem[read_addr_i];
+      if (write_en_i) mem[write_addr_i] <= write_data_i;
+    end
   end
 
 endmodule

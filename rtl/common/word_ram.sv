@@ -38,10 +38,9 @@ module word_ram #(
 
   logic [RowBits-1:0]                       row, row_up;
   logic [1:0][BankBits-1:0]                 bank_addr;
-  logic [1:0][RowWords-1:0][WordBits-1:0]   bank_data;
-  logic [OffBits-1:0]                       offset_q;
-  logic                                     odd_q;
-  logic [2*RowWords-1:0][WordBits-1:0]      pair, turned;
+  logic [2*RowWords-1:0][WordBits-1:0]      bank_words;
+  logic [OffBits:0]                         place_q;  // of the first word in the two banks
+  logic [Words-1:0][WordBits-1:0]           turned;
 
   assign row    = read_addr_i[AddrBits-1:OffBits];
   assign row_up = row + 1'b1;
@@ -58,25 +57,28 @@ module word_ram #(
         .clk_i,
         .read_en_i   (en_i),
         .read_addr_i (bank_addr[bank]),
-        .read_data_o (bank_data[bank]),
+        .read_data_o (bank_words[bank*RowWords+:RowWords]),
         .write_en_i  (write_en_i && write_row_i[0] == 1'(unsigned'(bank))),
         .write_addr_i(BankBits'(write_row_i >> 1)),
         .write_data_i(write_words_i)
     );
   end
 
-  assign pair   = odd_q ? {bank_data[0], bank_data[1]} : {bank_data[1], bank_data[0]};
-  assign turned = pair >> (32'(offset_q) * WordBits);
+  word_rotate #(
+      .InWords (2 * RowWords),
+      .OutWords(Words),
+      .WordBits(WordBits)
+  ) u_rotate (
+      .words_i(bank_words),
+      .place_i(place_q),
+      .words_o(turned)
+  );
 
   always_ff @(posedge clk_i) begin
     if (en_i) begin
-      offset_q     <= read_addr_i[OffBits-1:0];
-      odd_q        <= row[0];
-      read_words_o <= turned[Words-1:0];
+      place_q      <= read_addr_i[OffBits:0];
+      read_words_o <= turned;
     end
   end
-
-  logic unused_turned;
-  assign unused_turned = ^turned[2*RowWords-1:Words];
 
 endmodule

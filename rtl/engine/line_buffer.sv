@@ -89,8 +89,14 @@ module line_buffer #(
     if (read_en_i) read_slot_q <= read_slot;
   end
 
-  for (genvar slot = 0; slot < ReadSlots; slot++) begin : gen_slot
-    assign read_data_o[slot] = turn[read_slot_q+TurnBits'(slot)];
-  end
+  word_rotate #(
+      .InWords (TurnSlots),
+      .OutWords(ReadSlots),
+      .WordBits(SlotBits)
+  ) u_rotate (
+      .words_i(turn),
+      .place_i(read_slot_q),
+      .words_o(read_data_o)
+  );
 
 endmodule

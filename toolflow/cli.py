@@ -353,12 +353,13 @@ def _print_evaluation(result: Evaluation) -> None:
 def print_simulation(result: SimulationResult) -> None:
     """Print every step's cycles, and what was compared."""
     _print_table(
-        ("unit", "step", "op", "images", "words equal", "cycles", "predicted", ""),
+        ("unit", "step", "op", "images", "words equal", "cycles", "predicted", "", "by"),
         [
             (
                 step.unit.upper(), step.name, step.op, f"{step.images}", f"{step.words:,}",
                 f"{step.cycles:,}", f"{step.predicted:,}" if step.predicted else "",
                 f"{100 * (step.predicted / step.cycles - 1):+.1f} %" if step.predicted else "",
+                step.bound,
             )
             for step in result.steps
         ],

@@ -39,7 +39,7 @@ module act_reader
   import cascade_pkg::*;
   import engine_pkg::*;
 #(
-    parameter  int unsigned TP          = 4,     // 1..64
+    parameter  int unsigned TP          = 4,     // 1..128
     parameter  int unsigned ActBits     = 8,     // 2..16: words of products
     parameter  int unsigned VectorLanes = 4,     // 1..32
     parameter  int unsigned BufferSlots = 4096,  // a power of two, up to 2**20
@@ -96,7 +96,7 @@ module act_reader
   localparam int unsigned LaneBits = $clog2(ReadSlots + 1);
   localparam int unsigned TagDepth = 32;  // commands ahead
 
-  `CASC_CHECK_PARAM(tp, TP >= 1 && TP <= 64)
+  `CASC_CHECK_PARAM(tp, TP >= 1 && TP <= 128)
   `CASC_CHECK_PARAM(act_bits, ActBits >= MIN_BITS && ActBits <= MAX_BITS)
   `CASC_CHECK_PARAM(vector_lanes, VectorLanes >= 1 && VectorLanes <= 32)
   `CASC_CHECK_PARAM(data_bits, DataBits == 64 || DataBits == 128)

@@ -30,7 +30,7 @@ module weight_reader
   import engine_pkg::*;
 #(
     parameter int unsigned TR          = 8,     // 1..
-    parameter int unsigned TP          = 4,     // 1..64
+    parameter int unsigned TP          = 4,     // 1..128
     parameter int unsigned TC          = 4,     // 1..255
     parameter int unsigned StoredBits  = 8,     // 2..16: of the words in memory
     parameter int unsigned WeightBits  = 8,     // 2..StoredBits; Join = 1: StoredBits
@@ -78,7 +78,7 @@ module weight_reader
   localparam int unsigned RunBits  = 26;
   localparam int unsigned CountBits = $clog2(StoredBits + 1);
 
-  `CASC_CHECK_PARAM(tp, TP >= 1 && TP <= 64)
+  `CASC_CHECK_PARAM(tp, TP >= 1 && TP <= 128)
   `CASC_CHECK_PARAM(stored_bits, StoredBits >= MIN_BITS && StoredBits <= MAX_BITS)
   `CASC_CHECK_PARAM(weight_bits, WeightBits >= MIN_BITS && WeightBits <= StoredBits)
   `CASC_CHECK_PARAM(joined, !Join || WeightBits == StoredBits)

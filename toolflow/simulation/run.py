@@ -27,7 +27,7 @@ from toolflow.emulator.integer_network import IntegerNetwork, quantise_images
 from toolflow.errors import GoalError, UserError
 from toolflow.fixedpoint import IntArray
 from toolflow.hardware.engine import EngineSizes
-from toolflow.hardware.engine_cycles import Port, UnitSizes, step_cycles
+from toolflow.hardware.engine_cycles import Port, StepCycles, UnitSizes, step_cycles
 from toolflow.planned import PlannedUnits, load_units
 from toolflow.simulation.expected import memory_words
 from toolflow.simulation.host import READ_REGISTERS, RUN_NUMBER, run_registers
@@ -73,7 +73,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step of a unit: words compared, cycles of all its batches, measured and predicted."""
+    """One step of a unit: words compared, cycles of all its batches, measured and predicted.
+
+    ``bound`` is what the prediction waits for most: work, arrival (of activations), port or writer.
+    """
 
     unit: str
     name: str
@@ -83,6 +86,7 @@ class StepResult:
     words: int
     cycles: int
     predicted: int
+    bound: str
 
 
 @dataclass(frozen=True)
@@ -376,12 +380,10 @@ class _Prediction:
         self._sizes = UnitSizes(sizes, act_bits, joins=unit == "hpu")
         self._port = port
 
-    def cycles(self, step: int, images: int) -> int:
+    def step(self, step: int, images: int) -> StepCycles:
         """Return the cycles of a step for a batch."""
         last = step == len(self._descriptors) - 1
-        return step_cycles(
-            self._descriptors[step], self._sizes, self._port, images, last=last
-        ).total
+        return step_cycles(self._descriptors[step], self._sizes, self._port, images, last=last)
 
 
 @dataclass
@@ -402,6 +404,7 @@ class _UnitCheck:
     _next: int = 0
     _cycles: Counter[int] = field(default_factory=Counter)
     _predicted: Counter[int] = field(default_factory=Counter)
+    _bounds: dict[int, str] = field(default_factory=dict)
     _expected: dict[str, IntArray] = field(default_factory=dict)
     _signed: dict[str, bool] = field(default_factory=dict)
 
@@ -436,7 +439,9 @@ class _UnitCheck:
             )
         self.words += int(expected.size)
         self._cycles[index] += cycles
-        self._predicted[index] += self.prediction.cycles(index, images)
+        predicted = self.prediction.step(index, images)
+        self._predicted[index] += predicted.total
+        self._bounds[index] = predicted.bound
         self._next = index + 1
         self.part = images * self._next / len(self.map.steps)
         if self._next == len(self.map.steps):
@@ -457,7 +462,7 @@ class _UnitCheck:
             size = int(np.prod(self._expected[step.output].shape[1:])) if self.batches else 0
             yield StepResult(
                 self.name, step.name, step.op, self.batches, self.ended, size * self.ended,
-                self._cycles[index], self._predicted[index],
+                self._cycles[index], self._predicted[index], self._bounds.get(index, ""),
             )  # fmt: skip
 
     def _load(self, place: Placement, workspace: int, images: int, signed: bool) -> IntArray:

@@ -50,6 +50,9 @@ WIDE = (
 )
 """As the planner makes them: column tiles of weights on chip, or of any layer a segment."""
 
+DEEP = (WIDE[0], EngineSizes(32, 96, 8, weight_buffer_words(96, 8, 0), 8192, 8, 128))
+"""Deeper than most layers' kernels; for a network whose layers are."""
+
 
 def simulated(name: str, sizes: tuple[EngineSizes, EngineSizes], latency: int) -> list[str]:
     """Run a network on both units; return what is predicted badly."""
@@ -72,7 +75,7 @@ def test_narrow_engines(name: str, latency: int) -> None:
 @pytest.mark.parametrize("latency", [30, 100])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_wide_engines(name: str, latency: int) -> None:
-    assert simulated(name, WIDE, latency) == []
+    assert simulated(name, DEEP if name == "vgg_like" else WIDE, latency) == []
 
 
 def test_planned_engines(plan_folder: Path) -> None:
@@ -81,9 +84,12 @@ def test_planned_engines(plan_folder: Path) -> None:
 
 
 def test_a_wrong_prediction_is_found() -> None:
-    step = StepResult("lpu", "a", "conv", 1, 3, 10, 10_000, 10_000)
+    step = StepResult("lpu", "a", "conv", 1, 3, 10, 10_000, 10_000, "work")
     other = replace(step, unit="hpu")
     assert cycle_errors([step, other]) == []
     assert cycle_errors([replace(step, predicted=10_600), other]) == [
         "lpu a: 10600, measured 10000", "lpu: 10600, measured 10000",
     ]  # fmt: skip
+    of_port = replace(step, bound="port")
+    assert cycle_errors([replace(of_port, predicted=10_600), other, step, step]) == []
+    assert len(cycle_errors([replace(of_port, predicted=11_100), other, step, step])) == 2

@@ -27,6 +27,8 @@ CONFIGURATIONS = {
     "1x3bit_128": parameters(1, 3, 3, 2048, 128),
     "9x16bit_64": parameters(9, 16, 5, 2048, 64),
     "64x8bit_128": parameters(64, 8, 16, 2048, 128),
+    "96x3bit_128": parameters(96, 3, 4, 4096, 128),
+    "128x8bit_64": parameters(128, 8, 8, 4096, 64),
 }
 
 

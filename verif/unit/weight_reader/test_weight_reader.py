@@ -21,6 +21,10 @@ CONFIGURATIONS = {
                 "DataBits": 128, "Join": 1},
     "narrow_lpu": {"TR": 3, "TP": 1, "TC": 2, "StoredBits": 5, "WeightBits": 2,
                    "BufferWords": 1024, "DataBits": 64, "Join": 0},
+    "deep_lpu": {"TR": 4, "TP": 96, "TC": 5, "StoredBits": 8, "WeightBits": 3, "BufferWords": 8192,
+                 "DataBits": 128, "Join": 0},
+    "deepest_hpu": {"TR": 5, "TP": 128, "TC": 6, "StoredBits": 6, "WeightBits": 6,
+                    "BufferWords": 8192, "DataBits": 64, "Join": 1},
 }  # fmt: skip
 
 
@@ -39,7 +43,7 @@ def test_bench_sees_a_wrong_word() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"TP": 0}, {"TP": 65}, {"TC": 0}, {"StoredBits": 17}, {"WeightBits": 7},
+    [{"TP": 0}, {"TP": 129}, {"TC": 0}, {"StoredBits": 17}, {"WeightBits": 7},
      {"BufferWords": 5000}, {"DataBits": 32}],
 )  # fmt: skip
 def test_illegal_parameters_do_not_build(change: dict[str, int]) -> None:

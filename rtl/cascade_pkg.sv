@@ -87,7 +87,7 @@ package cascade_pkg;
   endfunction
 
   // Products that a column's sum holds before it runs into the next column's: 0 if not one.
-  function automatic int unsigned segment_depth(
+  function automatic int unsigned chain_depth(
       input int unsigned columns, input int unsigned weight_bits, input int unsigned act_bits,
       input int unsigned tp, input int unsigned dsp_bits);
     automatic int unsigned lane = lane_bits(columns, weight_bits, act_bits, tp, dsp_bits);

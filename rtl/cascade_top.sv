@@ -21,6 +21,7 @@ module cascade_top
     parameter int unsigned LpuTP          = 4,
     parameter int unsigned LpuTC          = 4,
     parameter int unsigned LpuDspPes      = LpuTC,
+    parameter int unsigned LpuPackColumns = 1,
     parameter int unsigned LpuWeightBits  = 4,
     parameter int unsigned LpuActBits     = 4,
     parameter int unsigned LpuAccBits     = 32,
@@ -30,6 +31,7 @@ module cascade_top
     parameter int unsigned HpuTP          = 4,
     parameter int unsigned HpuTC          = 4,
     parameter int unsigned HpuDspPes      = HpuTC,
+    parameter int unsigned HpuPackColumns = 1,
     parameter int unsigned HpuWeightBits  = 8,     // stored weights'
     parameter int unsigned HpuActBits     = 8,
     parameter int unsigned HpuAccBits     = 32,
@@ -37,6 +39,7 @@ module cascade_top
     parameter int unsigned HpuActWords    = 4096,
     parameter int unsigned VectorBits     = 46,    // of both
     parameter int unsigned VectorLanes    = 8,
+    parameter int unsigned DspBits        = 25,    // 18..27: a DSP block's wide operand
     parameter bit          LeakySupport   = 1'b1,
     parameter int unsigned PoolWidth      = 0,
     parameter int unsigned LrnSize        = 0,
@@ -269,6 +272,7 @@ module cascade_top
       .LpuTP         (LpuTP),
       .LpuTC         (LpuTC),
       .LpuDspPes     (LpuDspPes),
+      .LpuPackColumns(LpuPackColumns),
       .LpuWeightBits (LpuWeightBits),
       .LpuActBits    (LpuActBits),
       .LpuAccBits    (LpuAccBits),
@@ -278,6 +282,7 @@ module cascade_top
       .HpuTP         (HpuTP),
       .HpuTC         (HpuTC),
       .HpuDspPes     (HpuDspPes),
+      .HpuPackColumns(HpuPackColumns),
       .HpuWeightBits (HpuWeightBits),
       .HpuActBits    (HpuActBits),
       .HpuAccBits    (HpuAccBits),
@@ -285,6 +290,7 @@ module cascade_top
       .HpuActWords   (HpuActWords),
       .VectorBits    (VectorBits),
       .VectorLanes   (VectorLanes),
+      .DspBits       (DspBits),
       .LeakySupport  (LeakySupport),
       .PoolWidth     (PoolWidth),
       .LrnSize       (LrnSize),

@@ -144,7 +144,8 @@ class EngineRecord:
 
     ``engines`` equal engines share the unit's images. Tiles, buffers, cycles and layers are of one
     of them, resources and ``images_per_s`` of all. Column tiles of weights up to ``weight_depth``
-    deep stay on chip, and ``act_buffer_words`` input words.
+    deep stay on chip, and ``act_buffer_words`` input words. ``dsp_pes`` columns multiply in DSP
+    blocks, ``pack_columns`` of them in one block a lane.
     """
 
     engines: int
@@ -154,6 +155,7 @@ class EngineRecord:
     weight_depth: int
     act_buffer_words: int
     dsp_pes: int
+    pack_columns: int
     dsp: int
     lut: int
     ff: int
@@ -269,7 +271,8 @@ class RooflineRecord:
 class DeviceRecord:
     """The device the design was made for; ``clock_mhz`` is what was assumed.
 
-    ``axi_bits`` is the data width of the engines' memory ports, 64 or 128.
+    ``axi_bits`` is the data width of the engines' memory ports, 64 or 128; ``dsp_bits`` that of a
+    DSP block's wide operand.
     """
 
     name: str
@@ -280,6 +283,7 @@ class DeviceRecord:
     bram: int
     bandwidth_gb_per_s: float
     axi_bits: int
+    dsp_bits: int
     clock_mhz: float
 
 

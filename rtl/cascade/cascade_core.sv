@@ -21,6 +21,7 @@ module cascade_core
     parameter int unsigned LpuTP          = 4,
     parameter int unsigned LpuTC          = 4,
     parameter int unsigned LpuDspPes      = LpuTC,
+    parameter int unsigned LpuPackColumns = 1,
     parameter int unsigned LpuWeightBits  = 4,
     parameter int unsigned LpuActBits     = 4,
     parameter int unsigned LpuAccBits     = 32,
@@ -30,6 +31,7 @@ module cascade_core
     parameter int unsigned HpuTP          = 4,
     parameter int unsigned HpuTC          = 4,
     parameter int unsigned HpuDspPes      = HpuTC,
+    parameter int unsigned HpuPackColumns = 1,
     parameter int unsigned HpuWeightBits  = 8,     // stored weights'
     parameter int unsigned HpuActBits     = 8,
     parameter int unsigned HpuAccBits     = 32,
@@ -37,6 +39,7 @@ module cascade_core
     parameter int unsigned HpuActWords    = 4096,
     parameter int unsigned VectorBits     = 46,    // of both
     parameter int unsigned VectorLanes    = 8,
+    parameter int unsigned DspBits        = 25,    // 18..27: a DSP block's wide operand
     parameter bit          LeakySupport   = 1'b1,
     parameter int unsigned PoolWidth      = 0,
     parameter int unsigned LrnSize        = 0,
@@ -307,6 +310,8 @@ module cascade_core
         .TP          (unit == 0 ? LpuTP : HpuTP),
         .TC          (unit == 0 ? LpuTC : HpuTC),
         .DspPes      (unit == 0 ? LpuDspPes : HpuDspPes),
+        .PackColumns (unit == 0 ? LpuPackColumns : HpuPackColumns),
+        .DspBits     (DspBits),
         .WeightBits  (unit == 0 ? LpuWeightBits : HpuWeightBits),
         .ActBits     (unit == 0 ? LpuActBits : HpuActBits),
         .AccBits     (unit == 0 ? LpuAccBits : HpuAccBits),

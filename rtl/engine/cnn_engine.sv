@@ -21,9 +21,11 @@ module cnn_engine
   import engine_pkg::*;
 #(
     parameter  int unsigned TR           = 8,     // 1..4096: tile sizes
-    parameter  int unsigned TP           = 4,     // 1..64
+    parameter  int unsigned TP           = 4,     // 1..128
     parameter  int unsigned TC           = 4,     // 1..255
-    parameter  int unsigned DspPes       = TC,    // 0..TC: PEs that multiply in DSP blocks
+    parameter  int unsigned DspPes       = TC,    // 0..TC: columns that multiply in DSP blocks
+    parameter  int unsigned PackColumns  = 1,     // 1..: columns that share a DSP block
+    parameter  int unsigned DspBits      = 25,    // 18..27: the DSP block's wide operand
     parameter  int unsigned WeightBits   = 8,     // 2..StoredBits; Lpu = 0: StoredBits
     parameter  int unsigned ActBits      = 8,     // 2..16
     parameter  int unsigned AccBits      = 32,    // 8..46: products' accumulators
@@ -321,7 +323,9 @@ module cnn_engine
       .WeightBits(WeightBits),
       .ActBits   (ActBits),
       .AccBits   (AccBits),
-      .DspPes    (DspPes)
+      .DspPes    (DspPes),
+      .PackColumns(PackColumns),
+      .DspBits   (DspBits)
   ) u_mm_unit (
       .clk_i,
       .rst_ni,

@@ -77,14 +77,14 @@ module mm_unit #(
   `CASC_CHECK_PARAM(acc_bits, AccBits >= 8 && AccBits <= WIDE_BITS)
   `CASC_CHECK_PARAM(dsp_pes, DspPes <= TC)
   `CASC_CHECK_PARAM(dsp_bits, DspBits >= 18 && DspBits <= 27)
-  `CASC_CHECK_PARAM(pack_columns, PackColumns >= 1 && segment_depth(
+  `CASC_CHECK_PARAM(pack_columns, PackColumns >= 1 && chain_depth(
       PackColumns, WeightBits, ActBits, TP, DspBits) >= 1)
 
   // An activation with its sign bit, so that one signed multiplier serves both kinds.
   localparam int unsigned OperandBits = ActBits + 1;
   localparam int unsigned LaneBits = lane_bits(PackColumns, WeightBits, ActBits, TP, DspBits);
   localparam int unsigned SegmentDepth =
-      segment_depth(PackColumns, WeightBits, ActBits, TP, DspBits);
+      chain_depth(PackColumns, WeightBits, ActBits, TP, DspBits);
   localparam int unsigned Segments = segment_count(TP, SegmentDepth);
   localparam int unsigned Groups = (DspPes + PackColumns - 1) / PackColumns;
   localparam int unsigned RowBits = index_bits(TR);

@@ -58,6 +58,8 @@ module pe #(
   localparam int unsigned Segments = cascade_pkg::segment_count(TP, SegmentDepth);
   localparam int unsigned Packed = (Columns > 1) ? 1 : 0;
 
+  localparam int unsigned LargestAct = (1 << (ActBits - 1)) - 1;
+
   // A column's part of a chain's sum; more than AccBits is of no use modulo 2**AccBits.
   localparam int unsigned FieldBits = (Packed != 0) ? LaneBits
       : cascade_pkg::min_of(WeightBits + ActBits + $clog2(SegmentDepth), AccBits);
@@ -70,7 +72,7 @@ module pe #(
   `CASC_CHECK_PARAM(acc_bits, AccBits >= 8 && AccBits <= 48)
   `CASC_CHECK_PARAM(segment_depth, SegmentDepth >= 1 && SegmentDepth <= TP)
   `CASC_CHECK_PARAM(lanes, Packed == 0 || (LaneBits > WeightBits && ChainBits <= 48
-      && SegmentDepth * ((1 << (ActBits - 1)) - 1) <= (1 << (LaneBits - WeightBits))))
+      && SegmentDepth * LargestAct <= (1 << (LaneBits - WeightBits))))
 
   // What a chain begins with: half of every field's range.
   localparam logic [ChainBits-1:0] Half =
@@ -86,10 +88,16 @@ module pe #(
     assign chain[0] = Half;
 
     for (genvar p = 0; p < Depth; p++) begin : gen_lane
+      // In LUTs a sum has only the bits that its products can fill; a DSP block's are all there.
+      localparam int unsigned SumBits = (UseDsp || Packed != 0) ? ChainBits
+          : cascade_pkg::min_of(ChainBits, WeightBits + $clog2((p + 1) * LargestAct));
+      logic signed [SumBits-1:0] sum;
+      assign chain[p+1] = ChainBits'(sum);
+
       macc #(
           .WeightBits(PackedBits),
           .ActBits   (ActBits),
-          .SumBits   (ChainBits),
+          .SumBits   (SumBits),
           .UseDsp    (UseDsp)
       ) u_macc (
           .clk_i,
@@ -99,8 +107,8 @@ module pe #(
           .weight_i(weight_i[First+p]),
           .weight_o(weight_o[First+p]),
           .act_i   (act_i[First+p]),
-          .sum_i   (chain[p]),
-          .sum_o   (chain[p+1])
+          .sum_i   (chain[p][SumBits-1:0]),
+          .sum_o   (sum)
       );
     end
 

@@ -12,6 +12,7 @@ from toolflow.errors import UserError
 from toolflow.exploration import search
 from toolflow.exploration.search import BATCH_SLACK, BATCHES, DSP_LEVELS, Explorer, Grid
 from toolflow.hardware.devices import load_device
+from toolflow.hardware.packing import packings
 from toolflow.hardware.performance import Workload
 from toolflow.hardware.resources import (
     EngineConfig,
@@ -34,13 +35,14 @@ def configs(
 ) -> list[EngineConfig]:
     return [
         EngineConfig(
-            t_r, t_p, t_c, t_c * level // DSP_LEVELS, weight_bits, act_bits,
-            weight_bits + act_bits + 1 + (DEEPEST - 1).bit_length(), stored, depth, words, windows,
-            images,
+            t_r, t_p, t_c, min(t_c, -(-t_c * level // (DSP_LEVELS * columns)) * columns),
+            weight_bits, act_bits, weight_bits + act_bits + 1 + (DEEPEST - 1).bit_length(), stored,
+            columns, depth, words, windows, images,
         )
         for t_r, t_p, t_c, words in product(
             SMALL.t_r, SMALL.t_p, SMALL.t_c, SMALL.act_buffer_words
         )
+        for columns in {way.columns for way in packings(weight_bits, act_bits, t_p, BOARD)}
         for depth in (0, DEEPEST)
         for level in range(DSP_LEVELS + 1)
     ]  # fmt: skip

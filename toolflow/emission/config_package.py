@@ -65,6 +65,7 @@ def _groups(plan: Plan, lpu: UnitMap, hpu: UnitMap) -> tuple[ConstantGroup, ...]
                 _natural("CEU_EXP_SHIFT", plan.ceu.exp_shift),
             ),
         ),
+        ConstantGroup("Device", (_natural("DSP_BITS", plan.device.dsp_bits),)),
         ConstantGroup(
             "Schedule",
             (
@@ -87,6 +88,7 @@ def _unit(
         "T_P": engine.t_p,
         "T_C": engine.t_c,
         "DSP_PES": engine.dsp_pes,
+        "PACK_COLUMNS": engine.pack_columns,
         "WEIGHT_DEPTH": engine.weight_depth,
         "ACT_BUFFER_WORDS": engine.act_buffer_words,
         "NUM_DESCRIPTORS": len(memory.steps),

@@ -1,11 +1,12 @@
 """Search over the hardware of one device: the best single stage, the best cascade.
 
-The space, searched exhaustively: T_R, T_P, T_C of ``Grid``; any number of PEs in DSP blocks, the
-others in LUTs (an HPU: ``DSP_LEVELS + 1`` mixes); the weight and activation buffers of ``Grid``;
-batches of 1..64. Times are the cycle model's (``hardware.engine_cycles``). A single stage is one
-engine, or equal ones that share the images (``ENGINES``); a cascade is any HPU with so many LPU
-engines, all that fit the device together. Throughput grows with the batch, so designs are compared
-at the largest one and the smallest batch within ``BATCH_SLACK`` of it is taken.
+The space, searched exhaustively: T_R, T_P, T_C of ``Grid``; any number of columns in DSP blocks,
+one or several in each (``hardware.packing``), the others in LUTs (an HPU: ``DSP_LEVELS + 1`` mixes;
+accumulators that share block RAM are counted as if they did not); the weight and activation buffers
+of ``Grid``; batches of 1..64. Times are the cycle model's (``hardware.engine_cycles``). A single
+stage is one engine, or equal ones that share the images (``ENGINES``); a cascade is any HPU with so
+many LPU engines, all that fit the device together. Throughput grows with the batch, so designs are
+compared at the largest one and the smallest batch within ``BATCH_SLACK`` of it is taken.
 
 A cascade's rate is the least of the LPU's, the HPU's over the forwarded fraction, and what the
 memory bandwidth that both share allows.
@@ -16,20 +17,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolflow.errors import UserError
 from toolflow.hardware.devices import Device
+from toolflow.hardware.memories import Count
+from toolflow.hardware.packing import packings
 from toolflow.hardware.performance import EngineTime, Workload, grid_axes
 from toolflow.hardware.resources import (
     ENGINE_DSP,
-    LUTRAM_ROWS,
+    Counts,
     EngineConfig,
     EngineShape,
     Resources,
+    block_rams,
     device_budget,
     engine_counts,
     engine_resources,
@@ -61,8 +65,8 @@ class Grid:
     """
 
     t_r: tuple[int, ...] = (16, 32, 49, 64, 98, 128, 196, 256, 512)
-    t_p: tuple[int, ...] = (4, 8, 9, 12, 16, 18, 24, 27, 32, 36, 48, 64)
-    t_c: tuple[int, ...] = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
+    t_p: tuple[int, ...] = (4, 8, 9, 12, 16, 18, 24, 27, 32, 36, 48, 64, 72, 96, 112)
+    t_c: tuple[int, ...] = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 80, 96, 128)
     weight_depths: tuple[int, ...] = (0, 288, 576)
     act_buffer_words: tuple[int, ...] = (2048, 8192, 32768, 131072, 262144)
 
@@ -112,8 +116,9 @@ class _Space:
     """All engines of one precision that another does not dominate, fastest first.
 
     ``rate`` is images/s with all the bandwidth, ``moved`` bytes an image; ``index`` says where in
-    the grid an engine stands. Resources are those of an engine with all PEs in LUTs; each PE in
-    DSP blocks takes ``dsp_per_pe`` of them and saves ``lut_saved`` and ``ff_saved``.
+    the grid an engine stands. Resources are those of an engine with all columns in LUTs; each in
+    DSP blocks saves ``lut_saved`` and ``ff_saved``, and ``columns`` of them together take
+    ``dsp_per_group``.
     """
 
     rate: FloatArray
@@ -125,10 +130,15 @@ class _Space:
     bram: IntArray
     lut_saved: IntArray
     ff_saved: IntArray
-    dsp_per_pe: IntArray
+    columns: IntArray
+    dsp_per_group: IntArray
+
+    def engine(self, place: int) -> tuple[int, int]:
+        """Return where in the grid an engine stands, and how many columns share its DSP blocks."""
+        return int(self.index[place]), int(self.columns[place])
 
     def dsp_range(self, free: IntArray, end: int) -> tuple[IntArray, IntArray]:
-        """Return the fewest and the most PEs in DSP blocks with which engines fit ``free``.
+        """Return the fewest and the most columns in DSP blocks with which engines fit ``free``.
 
         Of the first ``end`` engines; one fits if the fewest is at most the most.
         """
@@ -136,7 +146,8 @@ class _Space:
             -((free[0] - self.lut[:end]) // self.lut_saved[:end]),
             -((free[1] - self.ff[:end]) // self.ff_saved[:end]),
         )
-        most = np.minimum(self.t_c[:end], (free[2] - ENGINE_DSP) // self.dsp_per_pe[:end])
+        groups = (free[2] - ENGINE_DSP) // self.dsp_per_group[:end]
+        most = np.minimum(self.t_c[:end], groups * self.columns[:end])
         return np.maximum(few, 0), np.where(self.bram[:end] <= free[3], most, -1)
 
 
@@ -144,7 +155,7 @@ class _Space:
 class _Front:
     """HPUs that no other beats in rate, traffic and every resource, fastest first.
 
-    ``space`` and ``dsp_pes`` say which engine it is; ``used`` is (4, engines) as ``KINDS``.
+    ``space`` and ``dsp_pes`` say which engine it is; ``used`` is (4, engines), as ``KINDS``.
     """
 
     space: IntArray
@@ -253,7 +264,7 @@ class Explorer:
 
     def _make_single(self, bits: Bits) -> SingleDesign:
         best, space = self._best_single(bits), self._space(bits, *bits)
-        config = self._config(space.index[best.place], best.dsp_pes, bits, *bits)
+        config = self._config(*space.engine(best.place), best.dsp_pes, bits, *bits)
         batch = self._smallest_batch([config])
         engine = self._engine(config, best.engines, batch)
         rate = min(engine.images_per_s, self._bandwidth / engine.time.bytes_per_image)
@@ -291,8 +302,8 @@ class Explorer:
         low, high, front = self._space(lpu, *hpu, windows), self._space(hpu, *hpu), self._front(hpu)
         place, h = front.space[best.hpu], best.hpu
         configs = [
-            self._config(low.index[best.place], best.dsp_pes, lpu, *hpu, windows),
-            self._config(high.index[place], int(front.dsp_pes[h]), hpu, *hpu),
+            self._config(*low.engine(best.place), best.dsp_pes, lpu, *hpu, windows),
+            self._config(*high.engine(place), int(front.dsp_pes[h]), hpu, *hpu),
         ]
         batch = self._smallest_batch(configs)
         lpu_engine = self._engine(configs[0], best.engines, batch)
@@ -316,13 +327,14 @@ class Explorer:
     ) -> Iterator[tuple[float, int, int]]:
         """Yield (upper bound of the rate, HPU, LPU engines), the highest bound first.
 
-        A DSP block saves an LPU's MACC a fixed number of LUTs; so beside an HPU no LPU fits whose
-        LUTs, all PEs in LUTs, exceed the free ones and what all free DSP blocks would save.
+        A DSP block saves an LPU at most so many LUTs; so beside an HPU no LPU fits whose LUTs, all
+        columns in LUTs, exceed the free ones and what all free DSP blocks would save.
         """
         by_lut = np.argsort(low.lut, kind="stable")
         fastest = np.maximum.accumulate(low.rate[by_lut])
         free = self._limits[:, None] - front.used
-        reach = free[0] + free[2] * (low.lut_saved[0] / low.dsp_per_pe[0])
+        saved = (low.columns * low.lut_saved / low.dsp_per_group).max()
+        reach = free[0] + free[2] * saved
         bounds, hpus, counts = [], [], []
         for engines in ENGINES:
             within = np.searchsorted(low.lut[by_lut], reach / engines, side="right")
@@ -361,63 +373,67 @@ class Explorer:
 
     def _make_space(self, bits: Bits, stored: int, images: int, windows: Windows) -> _Space:
         weight_bits, act_bits = bits
-        smallest = self._config(0, 0, bits, stored, images, windows)
-        seconds, moved = self._work.grid_times(
-            self._axes,
-            BATCHES[-1],
-            (act_bits, images),
-            smallest.read_bits(self._work.weight_layers),
-        )
-        counts = engine_counts(
-            EngineShape(*self._axes),
-            weight_bits,
-            act_bits,
-            self._acc_bits(weight_bits, act_bits),
-            stored,
-            self._device,
-        )
-        kept = np.flatnonzero(np.isfinite(seconds) & ~self._dominated(seconds, moved))
+        read = tuple(stored - window for window in windows) or (stored,) * self._work.weight_layers
+        seconds, moved = self._work.grid_times(self._axes, BATCHES[-1], (act_bits, images), read)
+        shape = EngineShape(*self._axes)
+
+        def counts_of(columns: int) -> Counts:
+            acc_bits = self._acc_bits(weight_bits, act_bits)
+            return engine_counts(
+                shape, weight_bits, act_bits, acc_bits, stored, self._device, columns
+            )
+
+        costs = [seconds, moved, *self._whole(counts_of(1))]
+        kept = np.flatnonzero(np.isfinite(seconds) & ~_dominated(costs))
         if not len(kept):
             raise UserError(
                 f"a layer of the network needs more of its input on chip than the largest buffer "
                 f"that is searched, {self._axes[-1].max():,} words, has room for"
             )
         kept = kept[np.argsort(seconds.reshape(-1)[kept], kind="stable")]
+        tried = self._sharing(weight_bits, act_bits)
+        index = np.repeat(kept, len(tried))
 
-        def of(value: int | IntArray) -> IntArray:
-            return np.broadcast_to(np.asarray(value), seconds.shape).reshape(-1)[kept]
+        def of(values: list[Count]) -> IntArray:
+            """Return the values of the engines that are kept, those that share alike together."""
+            each = [np.broadcast_to(np.asarray(v), seconds.shape).reshape(-1)[kept] for v in values]
+            return np.stack(each, axis=1).reshape(-1)
+
+        counts = [counts_of(columns) for columns in tried]
+        worth = of(list(tried.values())).astype(bool)
+
+        def chosen(values: list[Count]) -> IntArray:
+            found: IntArray = of(values)[worth]
+            return found
 
         return _Space(
-            rate=1 / seconds.reshape(-1)[kept],
-            moved=moved.reshape(-1)[kept],
-            index=kept,
-            t_c=of(self._axes[2]),
-            lut=of(counts.lut),
-            ff=of(counts.ff),
-            bram=of(counts.bram),
-            lut_saved=of(counts.lut_saved),
-            ff_saved=of(counts.ff_saved),
-            dsp_per_pe=of(counts.dsp_per_pe),
+            rate=1 / seconds.reshape(-1)[index[worth]],
+            moved=moved.reshape(-1)[index[worth]],
+            index=index[worth],
+            t_c=chosen([self._axes[2]] * len(tried)),
+            lut=chosen([each.lut for each in counts]),
+            ff=chosen([each.ff for each in counts]),
+            bram=chosen([block_rams(each.units, self._device) for each in counts]),
+            lut_saved=chosen([each.lut_saved for each in counts]),
+            ff_saved=chosen([each.ff_saved for each in counts]),
+            columns=chosen(list(tried)),
+            dsp_per_group=chosen([each.dsp_per_group for each in counts]),
         )
 
-    def _dominated(self, seconds: FloatArray, moved: FloatArray) -> NDArray[np.bool_]:
-        """Say which engines a smaller T_R or buffer, all else equal, matches in time and traffic.
+    def _sharing(self, weight_bits: int, act_bits: int) -> dict[int, IntArray]:
+        """Return how many columns may share a DSP block, each with the T_P where it is worth it."""
+        t_p = self._axes[1]
+        found: dict[int, IntArray] = {}
+        for place, depth in enumerate(t_p.flat):
+            for way in packings(weight_bits, act_bits, int(depth), self._device):
+                worth = found.setdefault(way.columns, np.zeros_like(t_p))
+                worth.flat[place] = 1
+        return found
 
-        A smaller one takes no more of any resource, as long as the accumulators of both are in
-        LUT RAM, or of both in block RAM.
-        """
-        dominated = np.zeros(seconds.shape, bool)
-        t_r = self._axes[0].reshape(-1)
-        for axis in (0, 3, 4):
-            size = seconds.shape[axis]
-            for small, large in ((s, t) for t in range(size) for s in range(t)):
-                if axis == 0 and (t_r[small] <= LUTRAM_ROWS) != (t_r[large] <= LUTRAM_ROWS):
-                    continue
-                worse = np.take(seconds, small, axis) <= np.take(seconds, large, axis)
-                worse &= np.take(moved, small, axis) <= np.take(moved, large, axis)
-                place = tuple(large if k == axis else slice(None) for k in range(5))
-                dominated[place] |= worse
-        return dominated
+    def _whole(self, counts: Counts) -> list[IntArray]:
+        """Return the resources of all engines that a smaller T_R or buffer may change."""
+        shape = np.broadcast_shapes(*(axis.shape for axis in self._axes))
+        return [np.broadcast_to(of, shape) for of in (counts.lut, counts.ff, counts.units)]
 
     def _front(self, bits: Bits) -> _Front:
         if bits not in self._fronts:
@@ -426,12 +442,13 @@ class Explorer:
 
     def _make_front(self, space: _Space) -> _Front:
         levels = np.arange(DSP_LEVELS + 1)
-        dsp_pes = space.t_c[:, None] * levels // DSP_LEVELS
+        groups = -(-space.t_c * levels[:, None] // (DSP_LEVELS * space.columns)).T
+        dsp_pes = np.minimum(space.t_c[:, None], groups * space.columns[:, None])
         used = np.stack(
             [
                 space.lut[:, None] - dsp_pes * space.lut_saved[:, None],
                 space.ff[:, None] - dsp_pes * space.ff_saved[:, None],
-                ENGINE_DSP + dsp_pes * space.dsp_per_pe[:, None],
+                ENGINE_DSP + groups * space.dsp_per_group[:, None],
                 np.broadcast_to(space.bram[:, None], dsp_pes.shape),
             ]
         ).reshape(4, -1)
@@ -449,15 +466,16 @@ class Explorer:
     def _config(
         self,
         index: int,
+        columns: int,
         dsp_pes: int,
         bits: Bits,
         stored: int,
         images: int,
         windows: Windows = (),
     ) -> EngineConfig:
-        places = np.unravel_index(int(index), tuple(axis.size for axis in self._axes))
+        places = np.unravel_index(index, tuple(axis.size for axis in self._axes))
         t_r, t_p, t_c, depth, words = (
-            int(axis.reshape(-1)[place]) for axis, place in zip(self._axes, places, strict=True)
+            int(axis.reshape(-1)[at]) for axis, at in zip(self._axes, places, strict=True)
         )
         return EngineConfig(
             t_r=t_r,
@@ -468,6 +486,7 @@ class Explorer:
             act_bits=bits[1],
             acc_bits=self._acc_bits(*bits),
             stored_weight_bits=stored,
+            pack_columns=columns,
             weight_depth=depth,
             act_buffer_words=words,
             weight_windows=windows,
@@ -494,7 +513,8 @@ class Explorer:
         for in_dsp in (False, True):
             needed = shared_resources(self._device)
             for weight_bits, act_bits, stored in precisions:
-                config = self._config(0, 0, (weight_bits, act_bits), stored, act_bits)
+                columns = max(self._sharing(weight_bits, act_bits))
+                config = self._config(0, columns, 0, (weight_bits, act_bits), stored, act_bits)
                 pes = config.t_c if in_dsp else 0
                 needed += engine_resources(replace(config, dsp_pes=pes), self._device)
             missing = int(np.maximum(_counts(needed - device_budget(self._device)), 0).sum())
@@ -512,6 +532,20 @@ class Explorer:
             f"device {self._device.name} is too small for even the smallest design "
             f"(tiles {sizes}): {'; '.join(short)}. Choose a larger device"
         )
+
+
+def _dominated(costs: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    """Say which engines one of a smaller T_R or buffer, all else equal, matches in all costs."""
+    dominated: NDArray[np.bool_] = np.zeros(costs[0].shape, bool)
+    for axis in (0, 3, 4):
+        size = int(dominated.shape[axis])
+        for small, large in ((s, t) for t in range(size) for s in range(t)):
+            worse = np.logical_and.reduce(
+                [np.take(cost, small, axis) <= np.take(cost, large, axis) for cost in costs]
+            )
+            place = tuple(large if k == axis else slice(None) for k in range(dominated.ndim))
+            dominated[place] |= worse
+    return dominated
 
 
 def _counts(resources: Resources) -> IntArray:

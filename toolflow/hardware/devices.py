@@ -68,6 +68,11 @@ class Device:
     clock_mhz: float
 
     @property
+    def port_bits(self) -> int:
+        """Width of an engine's memory port: ``axi_bits``, of the widths that the RTL has."""
+        return min(max(self.axi_bits, 64), 128)
+
+    @property
     def bram18(self) -> int:
         """Block RAMs, counted in blocks of 18 kbit."""
         return self.bram * (self.bram_kbit // 18)

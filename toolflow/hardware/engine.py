@@ -53,9 +53,18 @@ def act_buffer_words(t_p: int, act_bits: int, data_bits: int, words: int) -> int
 
     It is at least what ``act_reader.sv`` asks for: four reads, and four beats of memory.
     """
-    slot = 1 << (act_bits - 1).bit_length()
-    read = max(t_p, VECTOR_LANES * 16 // slot)
-    return 1 << (max(words, 4 * read, 4 * data_bits // slot) - 1).bit_length()
+    read = read_slots(t_p, act_bits)
+    return 1 << (max(words, 4 * read, 4 * data_bits // slot_bits(act_bits)) - 1).bit_length()
+
+
+def slot_bits(act_bits: int) -> int:
+    """Return the bits of a slot of the activation reader's buffer: 2, 4, 8 or 16."""
+    return 1 << (act_bits - 1).bit_length()
+
+
+def read_slots(t_p: int, act_bits: int) -> int:
+    """Return the slots that the activation reader reads at once: lanes, or the widest vector."""
+    return max(t_p, VECTOR_LANES * 16 // slot_bits(act_bits))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolflow.hardware.devices import Device, Family
+
 CHAIN_BITS = 48
 """Width of a DSP block's sum."""
+
+MOST_COLUMNS = 6
+LEAST_OPERAND, MOST_OPERAND = 18, 27
+"""What ``mm_unit`` may be told of a DSP block's wide operand."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Packing:
     lane_bits: int
     segment_depth: int
     segments: int
+
+    @property
+    def run_bits(self) -> int:
+        """Width of a column's sum over the segments."""
+        return self.lane_bits + (self.segments - 1).bit_length()
 
     @property
     def latency(self) -> int:
@@ -56,3 +67,26 @@ def packing(
     if not depth or columns * lane_bits > CHAIN_BITS:
         return None
     return Packing(columns, lane_bits, depth, -(-t_p // depth))
+
+
+def wide_operand(device: Device) -> int:
+    """Return what ``mm_unit`` is told of the DSP block's wide operand."""
+    return min(MOST_OPERAND, max(LEAST_OPERAND, device.dsp_operand_bits[0]))
+
+
+def packings(weight_bits: int, act_bits: int, t_p: int, device: Device) -> tuple[Packing, ...]:
+    """Return the ways to share DSP blocks that are worth trying, the fewest columns first.
+
+    Two that cut no chain cost alike in LUTs: only the denser is among them. On ECP5, whose chains'
+    sums are in LUTs, columns share nothing.
+    """
+    found = [packing(1, weight_bits, act_bits, t_p, wide_operand(device))]
+    wide, narrow = device.dsp_operand_bits
+    if device.family is not Family.ECP5 and act_bits < narrow and wide >= LEAST_OPERAND:
+        found += [
+            packing(columns, weight_bits, act_bits, t_p, wide_operand(device))
+            for columns in range(2, MOST_COLUMNS + 1)
+        ]
+    ways = [way for way in found if way]
+    whole = [way for way in ways if way.segments == 1]
+    return tuple(way for way in ways if way.segments > 1 or way is whole[-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -24,6 +25,14 @@ BOUNDS: Mapping[str, str] = MappingProxyType(
     {"work": "compute", "arrival": "memory", "port": "memory", "writer": "output"}
 )
 """What a step waits for most, by the cycle model's parts."""
+
+Times = tuple[NDArray[np.float64], NDArray[np.float64]]
+GridKey = tuple[int, int, int, bytes]
+
+STEP_TIMES = 512
+"""Times of a step on a grid, some 0.7 MB, that are kept: compared precisions share them."""
+
+ENGINE_TIMES = 1024
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,11 @@ class Workload:
         self._device = device
         self.weight_layers = len(network.weight_layers)
         self.deepest = max(layer.matmul.depth for layer in network.weight_layers)
-        bits = port_bits(device)
+        bits = device.port_bits
         self._port = Port(MEMORY_LATENCY, bytes_per_second(device) / clock_hz(device) * 8 / bits)
-        self._grids: dict[tuple[int, int, int, bytes], tuple[StepGrid, ...]] = {}
+        self._grids: dict[GridKey, tuple[StepGrid, ...]] = {}
+        self._step_times = lru_cache(STEP_TIMES)(self._find_step_times)
+        self._engine_times = lru_cache(ENGINE_TIMES)(self._find_engine_time)
 
     def engine_time(self, config: EngineConfig, batch: int) -> EngineTime:
         """Return one engine's time, ``batch`` images at a time.
@@ -80,6 +91,9 @@ class Workload:
         Raises:
             ValueError: it cannot run the network, or its windows are not one a weight layer.
         """
+        return self._engine_times(config, batch)
+
+    def _find_engine_time(self, config: EngineConfig, batch: int) -> EngineTime:
         axes = grid_axes(
             (config.t_r,),
             (config.t_p,),
@@ -88,12 +102,17 @@ class Workload:
             (config.act_buffer_words,),
         )
         steps = self._steps(config.act_bits, config.image_bits, config.t_c)
-        grids = [
-            StepGrid(step, axes, config.act_bits, port_bits(self._device), batch) for step in steps
-        ]
-        parts = self._parts(steps, grids, config.read_bits(self.weight_layers))
+        weight_bits = config.read_bits(self.weight_layers)
+        self._check_windows(weight_bits)
         layers = tuple(
-            self._layer_time(step, part, batch) for step, part in zip(steps, parts, strict=True)
+            self._layer_time(
+                step,
+                StepGrid(step, axes, config.act_bits, self._device.port_bits, batch).cycles(
+                    _weight_bits(step, weight_bits), 0, self._port, last=step is steps[-1]
+                ),
+                batch,
+            )
+            for step in steps
         )
         cycles = sum(layer.cycles for layer in layers) / batch
         return EngineTime(
@@ -120,34 +139,33 @@ class Workload:
             bits: wordlengths of activations and of stored images.
             weight_bits: bits that are read of a weight, one a weight layer.
         """
+        self._check_windows(weight_bits)
         steps = self._steps(*bits, int(np.gcd.reduce(axes[2].reshape(-1))))
         key = (*bits, batch, b"".join(axis.tobytes() + b"/" for axis in axes))
         if key not in self._grids:
             self._grids[key] = tuple(
-                StepGrid(step, axes, bits[0], port_bits(self._device), batch) for step in steps
+                StepGrid(step, axes, bits[0], self._device.port_bits, batch) for step in steps
             )
-        parts = self._parts(steps, self._grids[key], weight_bits)
-        seconds = sum(part.total for part in parts) / clock_hz(self._device) / batch
-        beats = sum(part.beats for part in parts) / batch
-        return seconds, beats * (port_bits(self._device) // 8)
+        times = [
+            self._step_times(key, place, _weight_bits(step, weight_bits))
+            for place, step in enumerate(steps)
+        ]
+        seconds = np.sum([total for total, _ in times], axis=0) / clock_hz(self._device) / batch
+        beats = np.sum([beats for _, beats in times], axis=0) / batch
+        return seconds, beats * (self._device.port_bits // 8)
+
+    def _find_step_times(self, key: GridKey, place: int, weight_bits: int) -> Times:
+        """Return a step's cycles and beats on a grid; ``weight_bits`` are read of a weight."""
+        grids = self._grids[key]
+        parts = grids[place].cycles(weight_bits, 0, self._port, last=place == len(grids) - 1)
+        return np.asarray(parts.total), np.asarray(parts.beats)
+
+    def _check_windows(self, weight_bits: Sequence[int]) -> None:
+        if len(weight_bits) != self.weight_layers:
+            raise ValueError(f"{len(weight_bits)} windows for {self.weight_layers} weight layers")
 
     def _steps(self, act_bits: int, image_bits: int, tile_columns: int) -> tuple[StepWork, ...]:
         return network_steps(self._network, act_bits, image_bits, tile_columns)
-
-    def _parts(
-        self, steps: Sequence[StepWork], grids: Sequence[StepGrid], weight_bits: Sequence[int]
-    ) -> list[Parts]:
-        if len(weight_bits) != self.weight_layers:
-            raise ValueError(f"{len(weight_bits)} windows for {self.weight_layers} weight layers")
-        return [
-            grid.cycles(
-                weight_bits[step.weight_layer] if step.is_product else 0,
-                0,
-                self._port,
-                last=step is steps[-1],
-            )
-            for step, grid in zip(steps, grids, strict=True)
-        ]
 
     def _layer_time(self, step: StepWork, parts: Parts, batch: int) -> LayerTime:
         """Return a step's time on the only engine of a grid."""
@@ -159,15 +177,15 @@ class Workload:
             name=step.name,
             macs=step.macs * batch,
             cycles=cycles,
-            bytes=round(values["beats"]) * (port_bits(self._device) // 8),
+            bytes=round(values["beats"]) * (self._device.port_bits // 8),
             seconds=cycles / clock_hz(self._device),
             bound=BOUNDS[max(BOUNDS, key=lambda name: values[name])],
         )
 
 
-def port_bits(device: Device) -> int:
-    """Return the width of an engine's memory port: the device's, of those that the RTL has."""
-    return min(max(device.axi_bits, 64), 128)
+def _weight_bits(step: StepWork, weight_bits: Sequence[int]) -> int:
+    """Return the bits that a step reads of a weight; ``weight_bits``: one a weight layer."""
+    return weight_bits[step.weight_layer] if step.is_product else 0
 
 
 def clock_hz(device: Device) -> float:

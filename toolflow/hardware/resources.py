@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toolflow.hardware.devices import Device, Family
-
-Count = int | NDArray[np.int64]
+from toolflow.hardware.engine import slot_bits
+from toolflow.hardware.memories import Count, line_buffer, memory, weight_ring
+from toolflow.hardware.packing import packing, wide_operand
 
 MACC_TABLE = Path(__file__).parent / "data" / "macc_xc7.csv"
 TABLE_BITS = 8
@@ -30,20 +30,20 @@ LUT_CEILING, DSP_CEILING, BRAM_CEILING = 0.80, 0.95, 0.85
 LUT4_PER_LUT6 = 2.1
 """LUT4s for the logic of one LUT6: the mean ratio of ``data/macc_ecp5.csv`` to ``macc_xc7.csv``."""
 
-LUTRAM_ROWS = 64
-"""Accumulator memories up to this depth stand in LUT RAM, deeper ones in block RAM."""
-
-UNIT_WIDTH, UNIT_DEPTH = 36, 512
-"""Shape of half a 36 Kbit block, or of one 18 Kbit block, with one read and one write port."""
-
-BUS_BITS = 128
-"""Width of an engine's memory port; the weight window cuts that many stored bits a cycle."""
-
-ENGINE_LUT, ENGINE_FF, ENGINE_DSP, ENGINE_BRAM_UNITS = 17700, 16600, 28, 24
+ENGINE_LUT, ENGINE_FF, ENGINE_DSP = 15300, 15900, 28
 COLUMN_LUT, COLUMN_FF = 222, 142
 """Sequencer, readers, vector unit, writer and AXI master of one engine: whatever its size, and for
-each column of T_C. Fitted to two of the engines of ``data/engine_xc7.csv``; the others are within
-6 % (LUT) and 9 % (FF)."""
+each column of T_C. Fitted to ``data/engine_xc7.csv``, whose engines are within 3 %."""
+
+PORT_BRAM_UNITS, PLANE_BRAM_UNITS = 20, 4
+"""Buffers of a port of 128 bits: of an engine, and of its second weight plane if it reads one."""
+
+TABLE_CHAIN_BITS, MACC_CONTROL_LUT = 4, 2
+"""Of a cell of the table: its sum's bits besides its product's, and the gates of its controls."""
+
+READER_LUT, READER_ACT_FF, READER_WEIGHT_FF = 89, 4, 1
+"""Of the readers, for each lane and bit: tenths of LUTs; of activations, of weights. Fitted to
+``act_reader`` and ``weight_reader`` of 16 to 112 lanes."""
 
 SHARED_LUT, SHARED_FF, SHARED_DSP, SHARED_BRAM_UNITS = 2000, 3000, 14, 10
 """CEU, cascade control, registers: what ``cascade_top`` takes besides its engines, flattened."""
@@ -55,7 +55,8 @@ class EngineConfig:
 
     Attributes:
         t_r, t_p, t_c: Tile sizes: rows, depth, columns.
-        dsp_pes: How many of the ``t_c`` processing elements multiply in DSP blocks.
+        dsp_pes: How many of the ``t_c`` columns multiply in DSP blocks.
+        pack_columns: How many columns share a DSP block (``hardware.packing``).
         weight_bits, act_bits, acc_bits: Wordlengths.
         stored_weight_bits: Wordlength of the weights in memory; more than ``weight_bits`` for an
             LPU, which cuts its weights from the HPU's.
@@ -76,6 +77,7 @@ class EngineConfig:
     act_bits: int
     acc_bits: int
     stored_weight_bits: int
+    pack_columns: int = 1
     weight_depth: int = 0
     act_buffer_words: int = 4096
     weight_windows: tuple[int, ...] = ()
@@ -126,7 +128,6 @@ class Macc(NamedTuple):
 
     lut: int
     ff: int
-    dsp_lut: int
     dsp_ff: int
     dsp: int
 
@@ -142,14 +143,19 @@ class EngineShape(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Resources with all PEs in LUTs, and what each DSP PE changes."""
+    """Resources with all columns in LUTs, and what each column in DSP blocks changes.
+
+    ``dsp_per_group``: DSP blocks of the columns that share them; ``units_saved``: half block RAMs
+    that they save by keeping their accumulators together.
+    """
 
     lut: Count
     ff: Count
-    bram: Count
+    units: Count
     lut_saved: Count
     ff_saved: Count
-    dsp_per_pe: Count
+    dsp_per_group: Count
+    units_saved: Count
 
 
 def device_budget(device: Device) -> Resources:
@@ -198,20 +204,18 @@ def dsp_blocks(weight_bits: int, act_bits: int, device: Device) -> int:
     return 1 if large <= wide else 2
 
 
-def macc_cost(weight_bits: int, act_bits: int, t_p: int, device: Device) -> Macc:
-    """Return the cost of one MACC with its registers.
+def macc_cost(weight_bits: int, act_bits: int, device: Device) -> Macc:
+    """Return the cost of one MACC with its registers, without its link of the chain.
 
-    A DSP MACC keeps its loading bank (``W`` flip-flops) in the fabric; on ECP5 the chain's adder
-    and register too, as Yosys maps them.
+    A DSP MACC keeps its loading bank (``W`` flip-flops) in the fabric. In LUTs the columns share
+    what a lone cell has for itself: the gates of its controls, and the activation's register.
     """
     lut, ff = lut_macc(weight_bits, act_bits)
-    chain = weight_bits + act_bits + 1 + (t_p - 1).bit_length()
-    fabric_chain = chain if device.family is Family.ECP5 else 0
+    chain = weight_bits + act_bits + 1 + TABLE_CHAIN_BITS
     return Macc(
-        lut=int(_scaled(lut, device)),
-        ff=ff,
-        dsp_lut=fabric_chain,
-        dsp_ff=weight_bits + fabric_chain,
+        lut=lut - chain - MACC_CONTROL_LUT,
+        ff=ff - chain - act_bits - 1,
+        dsp_ff=weight_bits,
         dsp=dsp_blocks(weight_bits, act_bits, device),
     )
 
@@ -223,57 +227,103 @@ def engine_counts(
     acc_bits: int,
     stored_weight_bits: int,
     device: Device,
+    pack_columns: int = 1,
 ) -> Counts:
     """Return the resources of engines of given sizes.
 
     * MACCs: ``T_P * T_C`` of ``macc_cost``.
-    * PE: accumulator adder and zero/bypass multiplexer (2 LUTs a bit), a register, and ``T_R``
-      accumulators: up to 64 in LUT RAM (4 LUTs hold 6 bits x 32), deeper in block RAM.
+    * PE: its MACCs, chains (in LUTs a sum has only the bits that it needs), accumulator adder and
+      zero/bypass multiplexer (2 LUTs a bit), a register, and ``T_R`` accumulators.
     * Skew: lane ``p`` of activations and weights is delayed ``p`` cycles: shift-register LUTs of
       32 cycles; plain flip-flops, ``T_P (T_P - 1) / 2`` words, on ECP5.
     * Output: a skid buffer of two beats and one requantising lane a column: bias adder, rounding
       shifter (three levels of 4:1 multiplexers), clamp: about 6 LUTs an accumulator bit.
-    * Weight buffer: two column tiles of up to ``weight_depth`` (at least two weight tiles);
-      activation buffer: ``act_buffer_words``; both deliver ``T_P`` words a cycle.
+    * Buffers of weights and activations: ``hardware.memories``.
+    * Their readers turn ``T_P`` words of any place to the lanes: ``READER_*`` a lane and bit.
     * All else: ``ENGINE_*`` and ``COLUMN_*``.
     * Weight window, where stored weights are wider: 3 LUTs a bit of the memory port, to saturate.
+    * Columns that share DSP blocks: the weights' loading bank, a borrow each; the segments' sums.
     """
     t_r, t_p, t_c, weight_depth, act_words = shape
-    macc = macc_cost(weight_bits, act_bits, LUTRAM_ROWS, device)
+    macc = macc_cost(weight_bits, act_bits, device)
     ecp5 = device.family is Family.ECP5
     word_bits = weight_bits + act_bits + 1
+    chains = _chains(pack_columns, weight_bits, act_bits, t_p, device)
+    column_lut = t_p * int(_scaled(macc.lut, device)) + _scaled(chains.narrow, device)
+    column_ff = t_p * macc.ff + chains.narrow
+    # On ECP5 the sums of a chain of DSP blocks are in the fabric, as Yosys maps them.
+    dsp_chain = chains.wide if ecp5 else 0
+    borrow = int(pack_columns > 1)
 
     quotient, rest = (t_p - 1) // 32, (t_p - 1) % 32
     skew_luts = word_bits * (16 * quotient * (quotient + 1) + rest * (quotient + 1))
     skew_flops = word_bits * (t_p * (t_p - 1) // 2)
-    in_lutram = np.less_equal(t_r, LUTRAM_ROWS).astype(np.int64)
-    lutram = in_lutram * -(-acc_bits // 6) * 4 * -(-t_r // 32)
-    window = 3 * BUS_BITS if stored_weight_bits > weight_bits else 0
+    data_bits = device.port_bits
+    slot = slot_bits(act_bits)
+    rows, together = memory(acc_bits, t_r), memory(pack_columns * acc_bits, t_r)
+    ring = weight_ring(t_p, t_c, weight_depth, weight_bits)
+    lines = line_buffer(t_p, act_words, act_bits, data_bits)
+    cuts = stored_weight_bits > weight_bits
+    window = 3 * data_bits if cuts else 0
 
-    logic = t_c * (2 * acc_bits + lutram + 6 * acc_bits + 2 * act_bits) + window
+    logic = t_c * (2 * acc_bits + rows.lut + 6 * acc_bits + 2 * act_bits) + window
     logic = logic + ENGINE_LUT + COLUMN_LUT * t_c + (0 if ecp5 else skew_luts)
-    lut = t_p * t_c * macc.lut + _scaled(logic, device)
+    logic = logic + ring.lut + lines.lut + -(-READER_LUT * t_p * (slot + weight_bits) // 10)
+    lut: Count = t_c * (column_lut + chains.runs)
+    lut = lut + _scaled(logic, device)
+    lane_flops = skew_flops if ecp5 else 2 * word_bits * t_p
+    lane_flops = lane_flops + t_p * (READER_ACT_FF * slot + READER_WEIGHT_FF * weight_bits)
     ff = (
-        t_p * t_c * macc.ff
+        t_c * (column_ff + chains.runs)
         + t_c * (acc_bits + 2 * acc_bits + 2 * acc_bits + act_bits)
         + ENGINE_FF
         + COLUMN_FF * t_c
-        + (skew_flops if ecp5 else 2 * word_bits * t_p)
+        + lane_flops
     )
-    units = (
-        (1 - in_lutram) * t_c * _units(acc_bits, t_r)
-        + _units(t_p * weight_bits, 2 * t_c * np.maximum(1, -(-weight_depth // t_p)))
-        + _units(t_p * act_bits, -(-act_words // t_p))
-        + ENGINE_BRAM_UNITS
-    )
+    port = PORT_BRAM_UNITS + (0 if cuts else PLANE_BRAM_UNITS)
+    units = t_c * rows.units + ring.units + lines.units + port * data_bits // 128
     return Counts(
         lut=lut,
         ff=ff,
-        bram=_blocks(units, device),
-        lut_saved=t_p * (macc.lut - macc.dsp_lut),
-        ff_saved=t_p * (macc.ff - macc.dsp_ff),
-        dsp_per_pe=t_p * macc.dsp,
+        units=units,
+        lut_saved=column_lut - dsp_chain,
+        ff_saved=column_ff - t_p * (macc.dsp_ff + borrow) - dsp_chain,
+        dsp_per_group=t_p * macc.dsp,
+        units_saved=pack_columns * rows.units - together.units,
     )
+
+
+class Chains(NamedTuple):
+    """Bits of a column's sums: of its chains, narrow in LUTs, wide in DSP blocks; of its runs."""
+
+    narrow: Count
+    wide: Count
+    runs: Count
+
+
+def _chains(
+    pack_columns: int, weight_bits: int, act_bits: int, t_p: Count, device: Device
+) -> Chains:
+    """Return the bits of a column's sums, LUTs and flip-flops each.
+
+    Raises:
+        ValueError: so many columns cannot share a DSP block.
+    """
+    largest = (1 << act_bits) - 1
+
+    def of(depth: int) -> tuple[int, int, int]:
+        way = packing(pack_columns, weight_bits, act_bits, depth, wide_operand(device))
+        if way is None:
+            raise ValueError(f"{pack_columns} columns of {weight_bits}/{act_bits} bits in a DSP")
+        places = (lane % way.segment_depth + 1 for lane in range(depth))
+        return (
+            sum(weight_bits + (place * largest - 1).bit_length() for place in places),
+            depth * (weight_bits + act_bits + 1 + (depth - 1).bit_length()),
+            (way.segments - 1) * way.run_bits,
+        )
+
+    found = np.array([of(int(depth)) for depth in np.ravel(t_p)])
+    return Chains(*(found[:, place].reshape(np.shape(t_p)) for place in range(3)))
 
 
 def engine_resources(config: EngineConfig, device: Device) -> Resources:
@@ -288,12 +338,15 @@ def engine_resources(config: EngineConfig, device: Device) -> Resources:
         config.acc_bits,
         config.stored_weight_bits,
         device,
+        config.pack_columns,
     )
+    full, rest = divmod(config.dsp_pes, config.pack_columns)
+    groups = full + bool(rest)
     return Resources(
         lut=int(counts.lut - config.dsp_pes * counts.lut_saved),
         ff=int(counts.ff - config.dsp_pes * counts.ff_saved),
-        dsp=int(ENGINE_DSP + config.dsp_pes * counts.dsp_per_pe),
-        bram=int(counts.bram),
+        dsp=int(ENGINE_DSP + groups * counts.dsp_per_group),
+        bram=int(block_rams(counts.units - full * counts.units_saved, device)),
     )
 
 
@@ -303,7 +356,7 @@ def shared_resources(device: Device) -> Resources:
         int(_scaled(SHARED_LUT, device)),
         SHARED_FF,
         SHARED_DSP,
-        int(_blocks(SHARED_BRAM_UNITS, device)),
+        int(block_rams(SHARED_BRAM_UNITS, device)),
     )
 
 
@@ -312,10 +365,7 @@ def _scaled(lut6: Count, device: Device) -> Count:
     return -(-lut6 * tenths // 10)
 
 
-def _units(width: Count, depth: Count) -> Count:
-    return -(-width // UNIT_WIDTH) * -(-depth // UNIT_DEPTH)
-
-
-def _blocks(units: Count, device: Device) -> Count:
+def block_rams(units: Count, device: Device) -> Count:
+    """Return the device's blocks that so many halves of 36 kbit take."""
     per_block = max(1, device.bram_kbit // 18)
     return -(-units // per_block)

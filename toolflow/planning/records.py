@@ -11,7 +11,7 @@ from toolflow.emulator.integer_network import IntegerLrn, IntegerMatmul
 from toolflow.exploration.search import Engine
 from toolflow.fixedpoint import Format
 from toolflow.hardware.devices import Device
-from toolflow.hardware.performance import port_bits
+from toolflow.hardware.packing import wide_operand
 from toolflow.network.graph import Network, WeightLayer
 from toolflow.plan import (
     SCHEMA_VERSION,
@@ -74,7 +74,8 @@ def plan_of(
             dsp=device.dsp,
             bram=device.bram,
             bandwidth_gb_per_s=device.usable_gb_per_s,
-            axi_bits=port_bits(device),
+            axi_bits=device.port_bits,
+            dsp_bits=wide_operand(device),
             clock_mhz=device.clock_mhz,
         ),
         hpu=_unit(hpu),
@@ -220,6 +221,7 @@ def _engine(engine: Engine) -> EngineRecord:
         weight_depth=config.weight_depth,
         act_buffer_words=config.act_buffer_words,
         dsp_pes=config.dsp_pes,
+        pack_columns=config.pack_columns,
         dsp=round(resources.dsp),
         lut=round(resources.lut),
         ff=round(resources.ff),

@@ -12,6 +12,7 @@ from toolflow.confidence.decision import CeuParameters
 from toolflow.emission.steps import pool_width
 from toolflow.hardware.engine import EngineSizes
 from toolflow.hardware.engine_cycles import MEMORY_LATENCY, Port
+from toolflow.hardware.packing import MOST_COLUMNS, packing
 from toolflow.network.graph import Network
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups
@@ -39,6 +40,15 @@ def drawn_images(units: Units, count: int, seed: int = 5) -> IntArray:
     return np.random.default_rng(seed).integers(stored.low, stored.high + 1, (count, *shape))
 
 
+def most_columns(precision: Precision, t_p: int, operand_bits: int = 25) -> int:
+    """Return how many columns can share a DSP block at most."""
+    return max(
+        columns
+        for columns in range(1, MOST_COLUMNS + 1)
+        if packing(columns, precision.weight_bits, precision.act_bits, t_p, operand_bits)
+    )
+
+
 def unit_parameters(sizes: EngineSizes, precision: Precision, acc_bits: int) -> dict[str, int]:
     """Return one unit's parameters of ``cascade_top``, without its prefix."""
     return {
@@ -46,6 +56,7 @@ def unit_parameters(sizes: EngineSizes, precision: Precision, acc_bits: int) -> 
         "TP": sizes.t_p,
         "TC": sizes.t_c,
         "DspPes": sizes.t_c // 2,
+        "PackColumns": most_columns(precision, sizes.t_p),
         "WeightBits": precision.weight_bits,
         "ActBits": precision.act_bits,
         "AccBits": acc_bits,

@@ -20,6 +20,7 @@ from toolflow.network.graph import Network
 from toolflow.quantisation.legality import legalised
 from toolflow.quantisation.scheme import Precision, format_groups
 from toolflow.simulation.rtl_sources import ROOT, RTL
+from verif.common.cascades import most_columns
 from verif.common.engine_folder import units_of, write_folder
 from verif.common.simulation import SimulationError, simulate
 
@@ -66,6 +67,7 @@ def parameters_of(
         "TP": sizes.t_p,
         "TC": sizes.t_c,
         "DspPes": sizes.t_c // 2,
+        "PackColumns": most_columns(precision, sizes.t_p),
         "WeightBits": precision.weight_bits,
         "ActBits": precision.act_bits,
         "AccBits": 32,

@@ -17,6 +17,7 @@ module planned_unit
     localparam int unsigned TP         = Lpu ? LPU_T_P : HPU_T_P,
     localparam int unsigned TC         = Lpu ? LPU_T_C : HPU_T_C,
     localparam int unsigned DspPes     = Lpu ? LPU_DSP_PES : HPU_DSP_PES,
+    localparam int unsigned PackColumns = Lpu ? LPU_PACK_COLUMNS : HPU_PACK_COLUMNS,
     localparam int unsigned WeightBits = Lpu ? LPU_WEIGHT_BITS : HPU_WEIGHT_BITS,
     localparam int unsigned ActBits    = Lpu ? LPU_ACT_BITS : HPU_ACT_BITS,
     localparam int unsigned AccBits    = Lpu ? LPU_ACC_BITS : HPU_ACC_BITS,
@@ -111,7 +112,8 @@ module planned_unit
   );
 
   mm_unit #(
-      .TR, .TP, .TC, .WeightBits, .ActBits, .AccBits, .DspPes
+      .TR, .TP, .TC, .WeightBits, .ActBits, .AccBits, .DspPes, .PackColumns,
+      .DspBits(DSP_BITS)
   ) u_mm_unit (
       .clk_i, .rst_ni,
       .weight_valid_i, .weight_ready_o, .weight_data_i,

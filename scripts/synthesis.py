@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,40 +56,6 @@ class Area:
     dsp: int
     bram18: int
 
-    def __add__(self, other: Area) -> Area:
-        return Area(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    def __sub__(self, other: Area) -> Area:
-        return Area(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    def __mul__(self, count: int) -> Area:
-        return Area(*(count * each for each in astuple(self)))
-
-
-@dataclass(frozen=True)
-class Hierarchy:
-    """A design whose modules were mapped one by one: each module's cells by their types."""
-
-    modules: Mapping[str, Mapping[str, int]]
-
-    def area(self, module: str) -> Area:
-        """Return a module's area with all that it is made of."""
-        cells = self.modules[module]
-        total = area_of(cells)
-        for kind, count in cells.items():
-            if kind in self.modules:
-                total += self.area(kind) * count
-        return total
-
-    def instance(self, path: str) -> Area:
-        """Return the area of the module that is named after an instance's path.
-
-        Raises:
-            KeyError: there is none, or there are several.
-        """
-        (name,) = (name for name in self.modules if name.endswith(f"${path}"))
-        return self.area(name)
-
 
 def synthesise(
     module: str, parameters: Mapping[str, int], family: str, *, multipliers_in_luts: bool = False
@@ -100,37 +66,20 @@ def synthesise(
         KeyError: there is no such module.
         subprocess.CalledProcessError: Yosys refused it; its messages are on stderr.
     """
-    options = "-flatten -nodsp" if multipliers_in_luts else "-flatten"
-    return area_of(_mapped(module, parameters, family, options)["design"]["num_cells_by_type"])
-
-
-def synthesise_hierarchy(module: str, parameters: Mapping[str, int], family: str) -> Hierarchy:
-    """Synthesise a design module by module: equal ones once. Errors: see ``synthesise``."""
-    modules = _mapped(module, parameters, family, "")["modules"]
-    return Hierarchy(
-        {name.lstrip("\\"): found["num_cells_by_type"] for name, found in modules.items()}
-    )
-
-
-def _mapped(
-    module: str, parameters: Mapping[str, int], family: str, options: str
-) -> dict[str, Any]:
-    """Return Yosys's statistics of a mapped design."""
     sources = [str(path.relative_to(ROOT)) for path in closure([rtl_files()[module]])]
-    front = [] if "-flatten" in options else ["--keep-hierarchy"]
     includes = [word for path in INCLUDE_DIRS for word in ("-I", str(path.relative_to(ROOT)))]
     generics = [word for name, value in parameters.items() for word in ("-G", f"{name}={value}")]
-    read = " ".join(
-        ["read_slang -DSYNTHESIS", *front, *includes, *generics, "--top", module, *sources]
-    )
-    target = {"xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf", "ecp5": "synth_ecp5"}[family]
-    if family == "ecp5":
-        options = options.replace("-flatten", "")
+    read = " ".join(["read_slang -DSYNTHESIS", *includes, *generics, "--top", module, *sources])
+    target = {
+        "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten",
+        "ecp5": "synth_ecp5",
+    }[family]
+    options = " -nodsp" if multipliers_in_luts else ""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "stat.json"
         commands = [
             read,
-            f"{target} {options} -top {module}",
+            f"{target}{options} -top {module}",
             f"tee -q -o {report} stat -json",
         ]
         subprocess.run(
@@ -140,7 +89,7 @@ def _mapped(
             stdout=subprocess.DEVNULL,
         )
         found: dict[str, Any] = json.loads(report.read_text())
-    return found
+    return area_of(found["design"]["num_cells_by_type"])
 
 
 def area_of(cells: Mapping[str, int]) -> Area:

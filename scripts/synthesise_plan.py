@@ -1,9 +1,9 @@
-"""Synthesise a planned accelerator with Yosys; print its area beside the resource model's.
+"""Synthesise a planned accelerator's engines with Yosys; print their areas beside the model's.
 
-    .venv/bin/python scripts/synthesise_plan.py DIR [--json FILE]
+    .venv/bin/python scripts/synthesise_plan.py DIR [--parts lpu hpu whole] [--json FILE]
 
-``cascade_top`` with the plan's parameters, module by module (``synth_xilinx`` without flattening:
-equal modules are mapped once, so that arrays of thousands of MACCs take minutes).
+Each part is flattened and mapped for 7 series by itself; ``whole`` is ``cascade_top``. An engine of
+a thousand MACCs takes minutes, one of six thousand an hour and tens of GB.
 """
 
 from __future__ import annotations
@@ -15,65 +15,80 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from synthesis import Area, Hierarchy, synthesise_hierarchy
+from synthesis import Area, synthesise
 
 from toolflow.emission.top_parameters import top_parameters
 from toolflow.hardware.devices import load_device
 from toolflow.hardware.resources import Resources, shared_resources
-from toolflow.plan import EngineRecord
+from toolflow.plan import EngineRecord, Plan
 from toolflow.planned import load_units
 
-TOP = "cascade_top"
+ENGINE, WHOLE = "engine_unit", "cascade_top"
+PARTS = ("lpu", "hpu", "whole")
+OF_BOTH = (
+    "VectorBits", "VectorLanes", "LeakySupport", "LrnSize", "PoolWidth", "DspBits", "DataBits",
+)  # fmt: skip
 
 
-def parts(hierarchy: Hierarchy) -> dict[str, Area]:
-    """Return the areas of both engines and of what is around them."""
-    found = {unit: hierarchy.instance(f"{TOP}.u_core.u_{unit}") for unit in ("lpu", "hpu")}
-    whole = hierarchy.area(TOP)
-    return {**found, "shared": whole - found["lpu"] - found["hpu"], "whole": whole}
+def engine_parameters(parameters: Mapping[str, int], unit: str) -> dict[str, int]:
+    """Return a unit's parameters of ``engine_unit``, as ``cascade_core.sv`` sets them."""
+    prefix = unit.capitalize()
+    own = {
+        name.removeprefix(prefix): value
+        for name, value in parameters.items()
+        if name.startswith(prefix)
+    }
+    return {
+        **own,
+        **{name: parameters[name] for name in OF_BOTH},
+        "StoredBits": parameters["HpuWeightBits"],
+        "MaxImages": parameters["MaxBatch"],
+        "Lpu": int(unit == "lpu"),
+    }
 
 
-def predicted(folder: Path) -> dict[str, Resources]:
-    """Return what the resource model says of the same parts."""
-    plan = load_units(folder).plan
+def measured(part: str, parameters: Mapping[str, int]) -> Area:
+    """Return what synthesis counts of a part."""
+    if part == "whole":
+        return synthesise(WHOLE, parameters, "xc7")
+    return synthesise(ENGINE, engine_parameters(parameters, part), "xc7")
+
+
+def predicted(part: str, plan: Plan) -> Resources:
+    """Return what the resource model says of a part."""
 
     def engine(record: EngineRecord) -> Resources:
         return Resources(record.lut, record.ff, record.dsp, record.bram)
 
     found = {"lpu": engine(plan.design.lpu), "hpu": engine(plan.design.hpu)}
-    found["shared"] = shared_resources(load_device(plan.device.name))
-    return found | {"whole": found["lpu"] + found["hpu"] + found["shared"]}
-
-
-def rows(measured: Mapping[str, Area], model: Mapping[str, Resources]) -> list[dict[str, object]]:
-    """Return the table: a part's measured area, the model's in the same units."""
-    return [
-        {"part": part, "measured": asdict(area), "model": asdict(model[part])}
-        for part, area in measured.items()
-    ]
+    if part in found:
+        return found[part]
+    return found["lpu"] + found["hpu"] + shared_resources(load_device(plan.device.name))
 
 
 def main() -> None:
     """Synthesise the plan that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:2])
     parser.add_argument("--json", type=Path, help="write the table here too")
     arguments = parser.parse_args()
     units = load_units(arguments.folder)
     parameters = top_parameters(units.plan, units.lpu, units.hpu)
-    begin = time.monotonic()
-    measured = parts(synthesise_hierarchy(TOP, parameters, "xc7"))
-    model = predicted(arguments.folder)
+    table = []
     print(f"{'':8}{'LUT':>18}{'FF':>18}{'DSP':>14}{'RAM36':>14}   measured / model")
-    for part, area in measured.items():
-        want = model[part]
+    for part in arguments.parts:
+        begin = time.monotonic()
+        area, model = measured(part, parameters), predicted(part, units.plan)
         print(
-            f"{part:8}{area.lut:>9,} /{want.lut:>7,}{area.ff:>9,} /{want.ff:>7,}"
-            f"{area.dsp:>6} /{want.dsp:>6}{area.bram18 / 2:>6} /{want.bram:>6}"
+            f"{part:8}{area.lut:>9,} /{model.lut:>7,}{area.ff:>9,} /{model.ff:>7,}"
+            f"{area.dsp:>6} /{model.dsp:>6}{area.bram18 / 2:>6} /{model.bram:>6}"
+            f"   {time.monotonic() - begin:.0f} s",
+            flush=True,
         )
-    print(f"{time.monotonic() - begin:.0f} s")
+        table.append({"part": part, "measured": asdict(area), "model": asdict(model)})
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows(measured, model), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,8 +78,12 @@ class StepGrid:
     def __init__(
         self, step: StepWork, axes: Axes, act_bits: int, data_bits: int, images: int
     ) -> None:
-        self._step, self._axes = step, axes
+        self._step = step
         self._act_bits, self._data_bits, self._images = act_bits, data_bits, images
+        # Tiles of more rows than there are do as well as one of all.
+        rows = np.minimum(axes[T_R], images if step.op == Op.DENSE else step.rows)
+        unique, self._of_t_r = np.unique(rows, return_inverse=True)
+        self._axes = (unique.reshape(-1, *axes[T_R].shape[1:]), *axes[1:])
         self._buffers = [list(self._choices(int(words))) for words in axes[WORDS].flat]
 
     def cycles(self, high_bits: int, low_bits: int, port: Port, *, last: bool = False) -> Parts:
@@ -104,7 +108,7 @@ class StepGrid:
                 better = choice.chosen & ((parts.total < found.total) | equal)
                 for values, part in zip(found, parts, strict=True):
                     np.copyto(values, part, where=better)
-        return whole
+        return Parts(*(np.take(values, self._of_t_r.reshape(-1), axis=T_R) for values in whole))
 
     # ------------------------------------------------------------------ jobs
 

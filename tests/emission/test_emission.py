@@ -297,7 +297,11 @@ def test_descriptors_say_what_the_emulator_does() -> None:
     ]  # fmt: skip
     cut = found[0]
     assert (cut["shift"], cut["in_images"]) == (integer.input_window, 1)
-    assert (1 << cut["in_container"], 1 << cut["out_container"]) == (8, 4)
+    # Three channels of 8 bits leave no filling behind a pixel: lines are taken whole.
+    assert (1 << cut["in_container"], 1 << cut["out_container"]) == (8, 8)
+    channels, height, width = integer.network.input_shape
+    assert (cut["in_channels"], cut["in_height"], cut["in_width"]) == (channels * width, height, 1)
+    assert (cut["out_channels"], cut["rows"]) == (channels * width, height)
     assert (cut["low"], cut["high"]) == (integer.input.low, integer.input.high)
     assert not any(d["in_images"] for d in found[1:])
     matmuls = [d for d in found if d["op"] in (Op.CONV, Op.DENSE)]

@@ -23,7 +23,7 @@ from toolflow.emission.memory_images import ALIGNMENT
 from toolflow.emission.steps import STORED_IMAGES, Schedule, Step, map_shape
 from toolflow.errors import UserError
 from toolflow.fixedpoint import Format, IntArray, storage_bits
-from toolflow.network.graph import Shape, WeightLayer
+from toolflow.network.graph import Activate, Shape, WeightLayer
 
 ADDRESS_BITS = 32
 
@@ -194,7 +194,11 @@ def _containers(schedule: Schedule, tile_columns: int) -> Mapping[str, int]:
             end = part.first + channels
             pieces[part.buffer] += [part.first, end if end < whole[0] else 0]
     for step in schedule.steps:
-        pieces[schedule.parts[step.output].buffer] += _written(step, tile_columns)
+        buffer = schedule.parts[step.output].buffer
+        pieces[buffer] += _written(step, tile_columns)
+        if isinstance(step.layer.layer, Activate) and buffer == step.output:
+            # Where nothing fills up pixels, the step takes a line at a time.
+            pieces[buffer].append(schedule.shapes[buffer][0])
     return {
         name: bits if all(piece * bits % 8 == 0 for piece in pieces[name]) else 8
         for name, bits in containers.items()

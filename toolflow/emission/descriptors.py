@@ -44,7 +44,7 @@ becomes them by pooling alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -99,6 +99,9 @@ class Field:
     signed: bool = False
 
 
+CHANNEL_BITS = 16
+"""Of a pixel's channels."""
+
 FIELDS = (
     Field("op", 0, 0, 8, "kind of layer"),
     Field("tile_depth", 0, 8, 8, "T_P of the engine that this is made for"),
@@ -116,8 +119,8 @@ FIELDS = (
     Field("weight_low_bits", 1, 14, 5, "width of the low plane's digits"),
     Field("bias_window", 1, 19, 5, "bits that the stored bias is cut by"),
     Field("shift", 1, 24, 8, "right shift; a channel's is longer by its record's step"),
-    Field("in_channels", 2, 0, 16, "words of a pixel of the first input"),
-    Field("out_channels", 2, 16, 16, "words of a pixel of the output"),
+    Field("in_channels", 2, 0, CHANNEL_BITS, "words of a pixel of the first input"),
+    Field("out_channels", 2, 16, CHANNEL_BITS, "words of a pixel of the output"),
     Field("in_height", 3, 0, 16, "lines of the first input"),
     Field("in_width", 3, 16, 16, "pixels of its lines"),
     Field("out_height", 4, 0, 16, "lines of the output"),
@@ -298,6 +301,7 @@ class _Descriptors:
         """Return a step's fields."""
         layer, spec = step.layer, step.layer.layer
         inputs = [self.schedule.formats[name] for name in step.inputs]
+        places, out = step_places(step, self.addresses.placements)
         values = {
             **arithmetic_fields(
                 layer, inputs, self.schedule.formats[step.output], self.unit.act_bits
@@ -309,10 +313,14 @@ class _Descriptors:
             "kernel_width": 1,
             "stride_height": 1,
             "stride_width": 1,
-            **self._tensor("in", step.inputs[0]),
-            **self._tensor("out", step.output),
+            **_tensor("in", places[0]),
+            **_tensor("out", out),
         }
-        values["rows"] = prod(map_shape(spec.out_shape)[1:])
+        values["rows"] = (
+            out.height * out.width
+            if isinstance(spec, Activate)
+            else prod(map_shape(spec.out_shape)[1:])
+        )
         if step.pool:
             values |= self._pool(step.pool, step.output)
         if isinstance(spec, Pool):
@@ -326,7 +334,7 @@ class _Descriptors:
                 "table_floor": layer.table.floor,
             }
         if len(step.inputs) == 2:
-            values |= self._tensor("second", step.inputs[1])
+            values |= _tensor("second", places[1])
         if isinstance(spec, Conv | Dense):
             return self._fastest(values, step, spec)
         return values | self._read(step)
@@ -378,19 +386,20 @@ class _Descriptors:
             sizes.t_r, sizes.t_p, self.unit.act_bits, sizes.vector_lanes, sizes.act_words,
             sizes.data_bits,
         )  # fmt: skip
-        place = self._place(step.inputs[0])
+        inputs, _ = step_places(step, self.addresses.placements)
+        places = [self._map_place(*each) for each in zip(inputs, step.inputs, strict=True)]
+        place = places[0]
         zero = self.schedule.formats[step.inputs[0]].zero
-        window = window_of(spec, self.addresses.placements[step.inputs[0]])
+        window = window_of(spec, inputs[0])
         if isinstance(spec, Dense):
-            tensor = self.addresses.placements[step.inputs[0]]
             job = dense_job(
-                0, tensor.image_stride, place.container, place.signed, spec.matmul.depth,
+                0, inputs[0].image_stride, place.container, place.signed, spec.matmul.depth,
                 self.addresses.batch, tiles, reader,
             )  # fmt: skip
         elif isinstance(spec, Conv):
             job = conv_job(place, spec.matmul.groups, window, tiles, zero, reader)
         elif isinstance(spec, Add):
-            job = add_job(place, self._place(step.inputs[1]), reader)
+            job = add_job(place, places[1], reader)
         else:
             job = pool_job(place, window, zero, reader)
         if not job.fits(reader):
@@ -400,9 +409,8 @@ class _Descriptors:
             )
         return {name: getattr(job, name.removeprefix("read_")) for name in _READ_FIELDS}
 
-    def _place(self, name: str) -> MapPlace:
+    def _map_place(self, place: Placement, name: str) -> MapPlace:
         """Return a tensor as the activation reader's jobs want it, at address 0."""
-        place = self.addresses.placements[name]
         return MapPlace(
             base=0,
             height=place.height,
@@ -412,26 +420,6 @@ class _Descriptors:
             container=place.container.bit_length() - 1,
             signed=self.schedule.formats[name].signed,
         )
-
-    def _tensor(self, prefix: str, name: str) -> dict[str, int]:
-        """Return a tensor's address and layout; its sizes too, but for a second input."""
-        place = self.addresses.placements[name]
-        values = {
-            f"{prefix}_container": place.container.bit_length() - 1,
-            f"{prefix}_base": place.base,
-            f"{prefix}_stride": place.image_stride,
-        }
-        if prefix != "second":
-            values |= {
-                f"{prefix}_channels": place.channels,
-                f"{prefix}_height": place.height,
-                f"{prefix}_width": place.width,
-            }
-        if prefix == "in":
-            values["in_images"] = int(place.in_images)
-        elif prefix == "out":
-            values["out_pixel_bytes"] = pixel_bytes(place)
-        return values
 
     def _product(self, layer: IntegerMatmul) -> dict[str, int]:
         """Return what a convolution or a dense layer has besides."""
@@ -521,6 +509,48 @@ def _size(shape: Shape) -> tuple[int, int]:
 def op_of(layer: Layer) -> Op:
     """Return a layer's kind."""
     return _OPS[type(layer)]
+
+
+def step_places(
+    step: Step, placements: Mapping[str, Placement]
+) -> tuple[list[Placement], Placement]:
+    """Return a step's inputs and its output as the engine takes them.
+
+    To an activation a line is one pixel, as deep as all its words, if none of them is a filling.
+    """
+    inputs, out = [placements[name] for name in step.inputs], placements[step.output]
+    if isinstance(step.layer.layer, Activate) and all(map(_is_dense, (*inputs, out))):
+        return [_as_lines(place) for place in inputs], _as_lines(out)
+    return inputs, out
+
+
+def _is_dense(place: Placement) -> bool:
+    return place.pitch == place.channels and place.channels * place.width < 1 << CHANNEL_BITS
+
+
+def _as_lines(place: Placement) -> Placement:
+    words = place.channels * place.width
+    return replace(place, channels=words, pitch=words, width=1)
+
+
+def _tensor(prefix: str, place: Placement) -> dict[str, int]:
+    """Return a tensor's address and layout; its sizes too, but for a second input."""
+    values = {
+        f"{prefix}_container": place.container.bit_length() - 1,
+        f"{prefix}_base": place.base,
+        f"{prefix}_stride": place.image_stride,
+    }
+    if prefix != "second":
+        values |= {
+            f"{prefix}_channels": place.channels,
+            f"{prefix}_height": place.height,
+            f"{prefix}_width": place.width,
+        }
+    if prefix == "in":
+        values["in_images"] = int(place.in_images)
+    elif prefix == "out":
+        values["out_pixel_bytes"] = pixel_bytes(place)
+    return values
 
 
 def window_of(layer: Layer, place: Placement) -> Window:

@@ -11,7 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import cast
 
 from toolflow.emission.address_map import Placement, address_map
-from toolflow.emission.descriptors import op_of, pixel_bytes, window_of
+from toolflow.emission.descriptors import op_of, pixel_bytes, step_places, window_of
 from toolflow.emission.steps import Step, schedule_of
 from toolflow.emulator.integer_network import IntegerNetwork
 from toolflow.fixedpoint import LOGIT_BITS, Format
@@ -96,10 +96,7 @@ def network_steps(
     schedule = schedule_of(outline)
     places = address_map(schedule, 1, tile_columns).placements
     weighted = [layer.name for layer in network.weight_layers]
-    return tuple(
-        _step(step, [places[name] for name in step.inputs], places[step.output], weighted)
-        for step in schedule.steps
-    )
+    return tuple(_step(step, *step_places(step, places), weighted) for step in schedule.steps)
 
 
 def _step(step: Step, inputs: list[Placement], out: Placement, weighted: list[str]) -> StepWork:

@@ -104,7 +104,7 @@ def test_closure_finds_what_a_module_needs() -> None:
     names = [path.stem for path in closure([RTL / "mm" / "mm_unit.sv"])]
     assert set(names) == {
         *("cascade_pkg", "delay_line", "ram_1r1w", "skid_buffer"),
-        *("macc", "pe", "mm_unit"),
+        *("macc", "pe", "weight_pack", "mm_unit"),
     }
     assert names.index("macc") < names.index("pe") < names.index("mm_unit")
     assert names[-1] == "mm_unit"

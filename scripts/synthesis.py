@@ -20,8 +20,15 @@ from toolflow.simulation.rtl_sources import INCLUDE_DIRS, closure, rtl_files  # 
 
 DATA = ROOT / "toolflow" / "hardware" / "data"
 
+TARGETS: Mapping[str, str] = {
+    "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten",
+    "xcup": "synth_xilinx -family xcup -noiopad -noclkbuf -flatten",
+    "ecp5": "synth_ecp5",
+}
+"""Yosys's commands for the families."""
+
 FAMILIES = ("xc7", "ecp5")
-"""Families that Yosys synthesises well enough to measure (UltraScale+ has 7 series' LUTs)."""
+"""Those that cost something of their own in LUTs (UltraScale+ has 7 series' LUTs)."""
 
 LUT_CELLS: Mapping[str, int] = {
     **{f"LUT{inputs}": 1 for inputs in range(1, 7)},
@@ -35,8 +42,14 @@ LUT_CELLS: Mapping[str, int] = {
     "TRELLIS_DPR16X4": 6,  # four LUTs of data in two slices, and the RAMW slice
 }
 FF_CELLS: Mapping[str, int] = {"FDRE": 1, "FDSE": 1, "FDCE": 1, "FDPE": 1, "TRELLIS_FF": 1}
-DSP_CELLS: Mapping[str, int] = {"DSP48E1": 1, "MULT18X18D": 1}
-BRAM_CELLS: Mapping[str, int] = {"RAMB18E1": 1, "RAMB36E1": 2, "DP16KD": 1}
+DSP_CELLS: Mapping[str, int] = {"DSP48E1": 1, "DSP48E2": 1, "MULT18X18D": 1}
+BRAM_CELLS: Mapping[str, int] = {
+    "RAMB18E1": 1,
+    "RAMB36E1": 2,
+    "RAMB18E2": 1,
+    "RAMB36E2": 2,
+    "DP16KD": 1,
+}
 
 _YOSYS = """
 import sys
@@ -70,16 +83,12 @@ def synthesise(
     includes = [word for path in INCLUDE_DIRS for word in ("-I", str(path.relative_to(ROOT)))]
     generics = [word for name, value in parameters.items() for word in ("-G", f"{name}={value}")]
     read = " ".join(["read_slang -DSYNTHESIS", *includes, *generics, "--top", module, *sources])
-    target = {
-        "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten",
-        "ecp5": "synth_ecp5",
-    }[family]
     options = " -nodsp" if multipliers_in_luts else ""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "stat.json"
         commands = [
             read,
-            f"{target}{options} -top {module}",
+            f"{TARGETS[family]}{options} -top {module}",
             f"tee -q -o {report} stat -json",
         ]
         subprocess.run(

@@ -209,6 +209,40 @@ def alex_like(seed: int = 0) -> Network:
     )
 
 
+def small_maps(seed: int = 0) -> Network:
+    """Maps of few pixels without gaps between images, so that images share row tiles."""
+    rng = np.random.default_rng(seed)
+    a = _conv(rng, "a", "image", (3, 8, 16), 16, (3, 3), (2, 2), (1, 1, 1, 1))
+    b = _conv(rng, "b", "a", (16, 4, 8), 32, (3, 3), (1, 1), (1, 1, 1, 1))
+    c = MaxPool(
+        name="c", inputs=("b",), output="c", out_shape=(32, 2, 4),
+        kernel=(2, 2), stride=(2, 2), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    d = _conv(rng, "d", "c", (32, 2, 4), 64, (3, 3), (1, 1), (1, 1, 1, 1), 1, LEAKY)
+    e = MaxPool(
+        name="e", inputs=("d",), output="e", out_shape=(64, 1, 2),
+        kernel=(2, 2), stride=(2, 2), pads=(0, 0, 0, 0),
+    )  # fmt: skip
+    f = _conv(rng, "f", "e", (64, 1, 2), 64, (1, 1), activation=Activation())
+    g = _conv(rng, "g", "f", (64, 1, 2), 64, (3, 3), (1, 1), (1, 1, 1, 1), 2)
+    h = Flatten(name="h", inputs=("g",), output="h", out_shape=(128,))
+    logits = Dense(
+        name="i", inputs=("h",), output="logits", out_shape=(10,),
+        weight=_weights(rng, 10, 128), bias=rng.normal(0, 0.2, 10).astype(np.float32),
+    )  # fmt: skip
+    return Network(
+        name="small_maps",
+        sha256="0" * 64,
+        input="image",
+        input_shape=(3, 8, 16),
+        output="logits",
+        layers=(a, b, c, d, e, f, g, h, logits),
+        preprocessing=Preprocessing(),
+        softmax_removed=False,
+        classes=10,
+    )
+
+
 def normalised_maps(seed: int = 0) -> Network:
     """A network as AlexNet begins, with normalisations of several windows and of signed maps."""
     rng = np.random.default_rng(seed)

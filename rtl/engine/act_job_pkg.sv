@@ -48,15 +48,17 @@ package act_job_pkg;
     logic [15:0] groups;           // of a block
     logic [15:0] column_tiles;     // of a group
     logic        resident;         // a block is loaded once, else once a group and column tile
-    logic [31:0] rows;             // output pixels
+    logic [31:0] rows;             // output pixels, of all images of the job
     logic [15:0] tile_rows;        // of a row tile; vector work: 1
     logic [15:0] out_width;
+    logic [15:0] out_height;       // lines of an image's output
     logic [7:0]  pad_top;          // lines
     logic [7:0]  stride_lines;
-    logic [15:0] height;           // lines of the map
+    logic [15:0] height;           // lines of an image's map
     slots_t      line_slots;       // a line
     slots_t      top_slots;        // pad_top lines
     slots_t      row_slots;        // stride_lines lines
+    slots_t      image_slots;      // from an image's last window line to the next image's first
     slots_t      left_slots;       // padding before a line
     slots_t      pixel_slots;      // from a window to the next
     logic [7:0]  kernel_rows;

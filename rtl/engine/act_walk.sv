@@ -10,6 +10,8 @@
 //   dense     rows are images. A segment of the depth of all rows of a tile lies row after row, the
 //             next segment behind it: run_slots from a row to the next, last_run_slots in the last
 //             one. A segment is whole chunks but for the last.
+//   joined    a product's rows may be of several images, whose maps lie on chip one after the other;
+//             each has its own padding
 //   vector    for output pixel, for chunk of VectorSlots, for kernel position: one beat of one piece
 //
 // A piece lies in line (y + kernel row), whose first slot is at line_addr_o, from begin_o on: the
@@ -60,6 +62,8 @@ module act_walk
   // A window's place in the map.
   typedef struct packed {
     logic [15:0] column;  // of the output
+    logic [15:0] line;    // of the image's output
+    logic        later;   // not of the job's first image
     offset_t     x;       // slot of its first pixel in the line
     line_t       y;
     pos_t        addr;    // of line y
@@ -155,14 +159,15 @@ module act_walk
 
   // ---------------------------------------------------------------- the next window
 
-  logic    last_row, last_tile, line_ends;
+  logic    last_row, last_tile, line_ends, image_ends;
   window_t next_window;
   offset_t row_end;  // dense: what follows the row
 
-  assign last_row  = row_q == job_i.tile_rows - 1'b1 || 32'(row_q) + 1'b1 == rows_q;
-  assign last_tile = rows_q <= 32'(job_i.tile_rows);
-  assign line_ends = window_q.column == job_i.out_width - 1'b1;
-  assign row_end   = window_q.x + run_slots;
+  assign last_row   = row_q == job_i.tile_rows - 1'b1 || 32'(row_q) + 1'b1 == rows_q;
+  assign last_tile  = rows_q <= 32'(job_i.tile_rows);
+  assign line_ends  = window_q.column == job_i.out_width - 1'b1;
+  assign image_ends = window_q.line == job_i.out_height - 1'b1;
+  assign row_end    = window_q.x + run_slots;
 
   always_comb begin
     next_window = window_q;
@@ -171,8 +176,16 @@ module act_walk
     end else if (line_ends) begin
       next_window.column = '0;
       next_window.x      = -offset_t'(job_i.left_slots);
-      next_window.y      = window_q.y + line_t'({1'b0, job_i.stride_lines});
-      next_window.addr   = window_q.addr + PosBits'(job_i.row_slots);
+      if (image_ends) begin
+        next_window.line  = '0;
+        next_window.later = 1'b1;
+        next_window.y     = -line_t'({1'b0, job_i.pad_top});
+        next_window.addr  = window_q.addr + PosBits'(job_i.image_slots);
+      end else begin
+        next_window.line = window_q.line + 1'b1;
+        next_window.y    = window_q.y + line_t'({1'b0, job_i.stride_lines});
+        next_window.addr = window_q.addr + PosBits'(job_i.row_slots);
+      end
     end else begin
       next_window.column = window_q.column + 1'b1;
       next_window.x      = window_q.x + offset_t'(job_i.pixel_slots);
@@ -210,7 +223,7 @@ module act_walk
   assign next_load_addr = hold ? load_addr_q : next_load;
 
   always_comb begin
-    if (hold || tile_q.y < 0) freed_o = load_addr_q;
+    if (hold || (tile_q.y < 0 && !tile_q.later)) freed_o = load_addr_q;
     else if (tile_q.y >= line_t'({2'b0, job_i.height})) freed_o = next_load;
     else freed_o = tile_q.addr;
   end
@@ -218,6 +231,8 @@ module act_walk
   function automatic window_t first_window(input pos_t addr);
     return '{
         column: '0,
+        line: '0,
+        later: 1'b0,
         x: -offset_t'(job_i.left_slots),
         y: -line_t'({1'b0, job_i.pad_top}),
         addr: addr - PosBits'(job_i.top_slots)

@@ -57,7 +57,7 @@ package descriptor_pkg;
     logic [7:0]          last_columns;          // columns of the last column tile
     logic [23:0]         depth;                 // weights of an output channel
     logic [7:0]          last_chunk;            // depth of the last chunk
-    logic [31:0]         rows;                  // output pixels of an image
+    logic [31:0]         rows;                  // output pixels of an image, or of joined ones
     logic signed [16:0]  low;                   // least q of the output
     logic [4:0]          align_first;           // left shift of the first input
     logic [4:0]          align_second;          // left shift of the second input
@@ -99,6 +99,7 @@ package descriptor_pkg;
     logic [15:0]         read_height;           // lines of the map
     logic [15:0]         read_segments;         // of a dense layer's depth
     logic [7:0]          read_pad_top;          // lines of padding
+    logic [2:0]          images_log;            // log2 of the images of a job, joined to one map
     logic [31:0]         read_loads;            // how often a block is fetched
     logic [31:0]         read_run_words;        // words of a run
     logic [31:0]         read_last_run_words;   // in the last line
@@ -119,12 +120,14 @@ package descriptor_pkg;
     logic [31:0]         read_group_slots;      // from a group to the next
     logic [31:0]         read_load_slots;       // of all that is loaded
     logic [31:0]         read_window_slots;     // that must be on chip at once
-    logic [31:0]         padded_rows;           // rows of a convolution, rounded up to whole row tiles
+    logic [31:0]         padded_rows;           // a convolution's rows, rounded up to whole row tiles
     logic [3:0]          pool_size;             // its output is max-pooled: lines and pixels of a window; 0: not
     logic                pool_signed;           // words that are pooled are two's complement
     logic [15:0]         pool_width;            // pixels of a pooled line
     logic [15:0]         pool_line;             // pixels of a line before
+    logic [15:0]         read_out_height;       // output lines of an image
     logic [31:0]         pool_rows;             // pixels of a pooled map
+    logic [31:0]         read_image_slots;      // from an image's last window line to the next one's first
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -210,6 +213,7 @@ package descriptor_pkg;
     fields.read_height         = words[1183:1168];
     fields.read_segments       = words[1199:1184];
     fields.read_pad_top        = words[1207:1200];
+    fields.images_log          = words[1210:1208];
     fields.read_loads          = words[1247:1216];
     fields.read_run_words      = words[1279:1248];
     fields.read_last_run_words = words[1311:1280];
@@ -235,7 +239,9 @@ package descriptor_pkg;
     fields.pool_signed         = words[1892];
     fields.pool_width          = words[1919:1904];
     fields.pool_line           = words[1935:1920];
+    fields.read_out_height     = words[1951:1936];
     fields.pool_rows           = words[1983:1952];
+    fields.read_image_slots    = words[2015:1984];
     return fields;
   endfunction
 

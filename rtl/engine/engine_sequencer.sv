@@ -15,6 +15,8 @@
 // A tile-major convolution does a column tile for all images before the next one: its weights and
 // records are one job for all of them, with the first image's; reader and writer get one an image for
 // each column tile.
+// Joined images (2**images_log of them, one behind the other in memory) are one image here: one job,
+// addressed by the first. The last of them may be no image of the run's: the workspace has room.
 // An image's jobs are offered together and taken by each part when it likes; the next image's when all
 // are taken. layer_o, images_o, weight_rows_o and record_rows_o belong to all jobs of a step,
 // addresses_o and write_* to the job that is offered. A part must keep what it needs from taking a
@@ -128,7 +130,8 @@ module engine_sequencer
   bases_t               bases_q;
   logic                 use_list_q;
   logic [15:0]          layers_q, index_q;
-  logic [CountBits-1:0] images_q, image_q;
+  logic [CountBits-1:0] images_q, image_q, images_left;
+  logic [7:0]           joined;     // images of a job
   error_e               error_q, fault, ending;
   logic                 ending_q;   // stopped or failed: no more jobs
   logic [31:0]          cycles_q;
@@ -147,7 +150,9 @@ module engine_sequencer
   assign begin_run     = state_q == Idle && start_i;
   assign is_dense      = layer_q.op == OP_DENSE;
   assign is_product    = is_dense || layer_q.op == OP_CONV;
-  assign is_last_image = is_dense || image_q == images_q - 1'b1;
+  assign joined        = 8'd1 << layer_q.images_log;
+  assign images_left   = images_q - image_q;
+  assign is_last_image = is_dense || 32'(images_left) <= 32'(joined);
   assign halting       = ending_q || stop_i || bus_error_i;
   assign tile_major    = layer_q.tile_major;
   assign first_pass    = pass_q == '0;
@@ -212,6 +217,7 @@ module engine_sequencer
       && layer_q.depth != '0 && layer_q.last_columns != '0 && layer_q.last_chunk != '0
       && layer_q.last_columns <= 8'(TC) && layer_q.last_chunk <= 8'(TP)
       && (!layer_q.tile_major || (layer_q.groups == 16'd1 && layer_q.op == OP_CONV))
+      && (layer_q.images_log == '0 || (layer_q.op == OP_CONV && !layer_q.in_images))
       && (layer_q.pool_size <= 4'd1 || (layer_q.op == OP_CONV && layer_q.pool_line != '0
           && layer_q.pool_rows != '0))
       && layer_q.weight_high_bits != '0
@@ -222,7 +228,8 @@ module engine_sequencer
     if (!known) fault = ERROR_OP;
     else if (layer_q.tile_depth != 8'(TP) || layer_q.tile_columns != 8'(TC)) fault = ERROR_TILES;
     else if (!sizes_legal || (is_product ? !product_legal
-        : layer_q.tile_major || layer_q.pool_size > 4'd1)) fault = ERROR_SIZES;
+        : layer_q.tile_major || layer_q.images_log != '0
+          || layer_q.pool_size > 4'd1)) fault = ERROR_SIZES;
     else if (!layer_fits_i) fault = ERROR_BUFFER;
   end
 
@@ -322,7 +329,7 @@ module engine_sequencer
           records:     bases_q.records + layer_q.records_offset
       };
     end else if (next_image) begin
-      image_q            <= image_q + 1'b1;
+      image_q            <= image_q + CountBits'(joined);
       addresses_q.first  <= addresses_q.first + layer_q.in_stride;
       addresses_q.second <= addresses_q.second + layer_q.second_stride;
       addresses_q.result <= addresses_q.result + layer_q.out_stride;
@@ -338,15 +345,16 @@ module engine_sequencer
   end
 
   // Rows of jobs: a dense layer's are the images; a tile-major step's all images'.
-  logic [31:0] rows_each, padded_each;
+  logic [31:0] rows_each, padded_each, jobs_of_all;
 
+  assign jobs_of_all = (32'(images_q) + 32'(joined) - 1'b1) >> layer_q.images_log;
   assign rows_each   = is_dense ? 32'd1 : layer_q.rows;
   assign padded_each = is_dense ? 32'd1 : layer_q.padded_rows;
 
   always_ff @(posedge clk_i) begin
     if (state_q == Address) begin
-      weight_rows_o <= (is_dense || tile_major) ? 32'(images_q) * padded_each : padded_each;
-      record_rows_o <= (is_dense || tile_major) ? 32'(images_q) * rows_each : rows_each;
+      weight_rows_o <= (is_dense || tile_major) ? jobs_of_all * padded_each : padded_each;
+      record_rows_o <= (is_dense || tile_major) ? jobs_of_all * rows_each : rows_each;
     end
   end
 

@@ -15,6 +15,7 @@ from tests.random_networks import (
     blocked_channels,
     every_layer_kind,
     normalised_maps,
+    small_maps,
 )
 from toolflow.errors import UserError
 from toolflow.hardware.devices import device_names, load_device
@@ -123,7 +124,9 @@ class TestTimes:
 
     @settings(max_examples=40, deadline=None)
     @given(
-        st.sampled_from([lenet, alex_like, every_layer_kind, blocked_channels, normalised_maps]),
+        st.sampled_from(
+            [lenet, alex_like, every_layer_kind, blocked_channels, normalised_maps, small_maps]
+        ),
         st.tuples(*map(st.sampled_from, ((7, 16, 64), (4, 18, 48), (4, 12, 32)))),
         st.sampled_from([0, 40, 600]),
         st.sampled_from([(3, 8), (4, 4), (8, 8)]),

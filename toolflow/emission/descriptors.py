@@ -37,6 +37,10 @@ Fields ``read_*`` are the activation reader's job (``hardware.act_jobs``): those
 that no other field says. A dense layer's are for as many images as the workspace holds; a run of
 fewer has fewer rows, and what follows from their number the engine works out by itself.
 
+A convolution may join ``2**images_log`` images of a batch whose maps lie one behind the other: they
+are one job then, whose rows share row tiles. Strides from an image to the next and counts of pixels
+(``rows``, ``padded_rows``, ``pool_rows``) are the joined ones'; heights are an image's.
+
 A ``wide`` tensor's words are ``LOGIT_BITS`` wide and signed at any precision: the logits and what
 becomes them by pooling alone.
 """
@@ -63,6 +67,7 @@ from toolflow.emulator.integer_network import (
 from toolflow.errors import UserError
 from toolflow.fixedpoint import Format, reciprocal_of
 from toolflow.hardware.act_jobs import (
+    ActJob,
     MapPlace,
     ReaderSizes,
     Window,
@@ -71,7 +76,14 @@ from toolflow.hardware.act_jobs import (
     dense_job,
     pool_job,
 )
-from toolflow.hardware.engine import WORDS, EngineSizes, Op, Segments, segmentations
+from toolflow.hardware.engine import (
+    WORDS,
+    EngineSizes,
+    Op,
+    Segments,
+    joined_images,
+    segmentations,
+)
 from toolflow.hardware.engine_cycles import Port, UnitSizes, step_cycles
 from toolflow.network.graph import (
     Activate,
@@ -141,7 +153,7 @@ FIELDS = (
     Field("last_columns", 9, 24, 8, "columns of the last column tile"),
     Field("depth", 10, 0, 24, "weights of an output channel"),
     Field("last_chunk", 10, 24, 8, "depth of the last chunk"),
-    Field("rows", 11, 0, 32, "output pixels of an image"),
+    Field("rows", 11, 0, 32, "output pixels of an image, or of joined ones"),
     Field("low", 12, 0, 17, "least q of the output", signed=True),
     Field("align_first", 12, 17, 5, "left shift of the first input"),
     Field("align_second", 12, 22, 5, "left shift of the second input"),
@@ -183,6 +195,7 @@ FIELDS = (
     Field("read_height", 36, 16, 16, "lines of the map"),
     Field("read_segments", 37, 0, 16, "of a dense layer's depth"),
     Field("read_pad_top", 37, 16, 8, "lines of padding"),
+    Field("images_log", 37, 24, 3, "log2 of the images of a job, joined to one map"),
     Field("read_loads", 38, 0, 32, "how often a block is fetched"),
     Field("read_run_words", 39, 0, 32, "words of a run"),
     Field("read_last_run_words", 40, 0, 32, "in the last line"),
@@ -203,12 +216,16 @@ FIELDS = (
     Field("read_group_slots", 55, 0, 32, "from a group to the next"),
     Field("read_load_slots", 56, 0, 32, "of all that is loaded"),
     Field("read_window_slots", 57, 0, 32, "that must be on chip at once"),
-    Field("padded_rows", 58, 0, 32, "rows of a convolution, rounded up to whole row tiles"),
+    Field("padded_rows", 58, 0, 32, "a convolution's rows, rounded up to whole row tiles"),
     Field("pool_size", 59, 0, 4, "its output is max-pooled: lines and pixels of a window; 0: not"),
     Field("pool_signed", 59, 4, 1, "words that are pooled are two's complement"),
     Field("pool_width", 59, 16, 16, "pixels of a pooled line"),
     Field("pool_line", 60, 0, 16, "pixels of a line before"),
+    Field("read_out_height", 60, 16, 16, "output lines of an image"),
     Field("pool_rows", 61, 0, 32, "pixels of a pooled map"),
+    Field(
+        "read_image_slots", 62, 0, 32, "from an image's last window line to the next one's first"
+    ),
 )
 
 
@@ -359,7 +376,7 @@ class _Descriptors:
         ways = [
             values | segment_fields(way, spec.matmul.depth, self.sizes.t_p) | order
             for way in segmentations(self.sizes, spec.matmul.depth)
-            for order in self._orders(step, spec)
+            for order in self._orders(step, spec, values)
         ]
 
         def cost(way: dict[str, int]) -> tuple[int, float]:
@@ -368,46 +385,72 @@ class _Descriptors:
 
         return min(ways, key=cost)
 
-    def _orders(self, step: Step, spec: Conv | Dense) -> Iterator[dict[str, int]]:
-        """Yield what says the order of images and column tiles."""
+    def _orders(
+        self, step: Step, spec: Conv | Dense, values: Mapping[str, int]
+    ) -> Iterator[dict[str, int]]:
+        """Yield what says the order of images and column tiles; ``values``: of images alone."""
         tiles = -(-spec.matmul.columns // self.sizes.t_c)
-        yield {"tile_major": 0} | self._read(step, tiles)
-        if isinstance(spec, Conv) and spec.matmul.groups == 1:
-            yield {"tile_major": 1} | self._read(step, 1)
+        for images in self._together(step, spec):
+            joined = _joined(values, images, self.sizes.t_r) if images > 1 else {}
+            yield joined | {"tile_major": 0} | self._read(step, tiles, images)
+            if isinstance(spec, Conv) and spec.matmul.groups == 1:
+                yield joined | {"tile_major": 1} | self._read(step, 1, images)
 
-    def _read(self, step: Step, tiles: int = 1) -> dict[str, int]:
-        """Return the activation reader's fields; ``tiles``: column tiles of a job.
+    def _together(self, step: Step, spec: Conv | Dense) -> Iterator[int]:
+        """Yield how many images may be joined, as far as the buffer has room for them."""
+        yield 1
+        places, out = step_places(step, self.addresses.placements)
+        if not can_join(step, places[0], out, self.schedule.shapes):
+            return
+        for images in joined_images(spec.matmul.rows, self.sizes.t_r, self.addresses.batch)[1:]:
+            if self._job(step, 1, images).fits(self._reader):
+                yield images
+
+    def _read(self, step: Step, tiles: int = 1, images: int = 1) -> dict[str, int]:
+        """Return the activation reader's fields.
+
+        Args:
+            step: whose input is read.
+            tiles: column tiles of a job.
+            images: that are joined.
 
         Raises:
             UserError: its buffer is too small.
         """
-        spec, sizes = step.layer.layer, self.sizes
-        reader = ReaderSizes(
+        job = self._job(step, tiles, images)
+        if not job.fits(self._reader):
+            raise UserError(
+                f"layer {step.name} needs {job.window_slots} words of its input on chip at once, "
+                f"more than an engine with a buffer of {self.sizes.act_words} words has room for"
+            )
+        return {name: getattr(job, name.removeprefix("read_")) for name in _READ_FIELDS}
+
+    @property
+    def _reader(self) -> ReaderSizes:
+        sizes = self.sizes
+        return ReaderSizes(
             sizes.t_r, sizes.t_p, self.unit.act_bits, sizes.vector_lanes, sizes.act_words,
             sizes.data_bits,
         )  # fmt: skip
+
+    def _job(self, step: Step, tiles: int, images: int) -> ActJob:
+        spec, reader = step.layer.layer, self._reader
         inputs, _ = step_places(step, self.addresses.placements)
         places = [self._map_place(*each) for each in zip(inputs, step.inputs, strict=True)]
         place = places[0]
         zero = self.schedule.formats[step.inputs[0]].zero
         window = window_of(spec, inputs[0])
         if isinstance(spec, Dense):
-            job = dense_job(
+            return dense_job(
                 0, inputs[0].image_stride, place.container, place.signed, spec.matmul.depth,
                 self.addresses.batch, tiles, reader,
             )  # fmt: skip
-        elif isinstance(spec, Conv):
-            job = conv_job(place, spec.matmul.groups, window, tiles, zero, reader)
-        elif isinstance(spec, Add):
-            job = add_job(place, places[1], reader)
-        else:
-            job = pool_job(place, window, zero, reader)
-        if not job.fits(reader):
-            raise UserError(
-                f"layer {step.name} needs {job.window_slots} words of its input on chip at once, "
-                f"more than an engine with a buffer of {sizes.act_words} words has room for"
-            )
-        return {name: getattr(job, name.removeprefix("read_")) for name in _READ_FIELDS}
+        if isinstance(spec, Conv):
+            place = replace(place, images=images)
+            return conv_job(place, spec.matmul.groups, window, tiles, zero, reader)
+        if isinstance(spec, Add):
+            return add_job(place, places[1], reader)
+        return pool_job(place, window, zero, reader)
 
     def _map_place(self, place: Placement, name: str) -> MapPlace:
         """Return a tensor as the activation reader's jobs want it, at address 0."""
@@ -484,6 +527,43 @@ def arithmetic_fields(
     elif isinstance(spec, MaxPool):
         values |= {"low": output.low, "high": output.high}
     return values
+
+
+def can_join(step: Step, place: Placement, out: Placement, shapes: Mapping[str, Shape]) -> bool:
+    """Return whether a step's images may share row tiles: see ``images_log``.
+
+    Their maps must lie one behind the other without a gap, where the step reads and where it
+    writes, and pooled windows must not reach from one image to the next.
+    """
+    spec = step.layer.layer
+    if not isinstance(spec, Conv) or place.in_images:
+        return False
+    window = window_of(spec, place)
+    last_top = (window.out[0] - 1) * window.stride[0]
+    return (
+        place.height * place.width > 1
+        and out.height * out.width > 1
+        and place.image_stride == place.image_bytes
+        and out.image_stride == out.image_bytes
+        and last_top <= place.height
+        and last_top - window.pads[0] < place.height
+        and (not step.pool or shapes[step.pool.inputs[0]][-2] % step.pool.kernel[0] == 0)
+    )
+
+
+def _joined(values: Mapping[str, int], images: int, t_r: int) -> dict[str, int]:
+    """Return what is other than in ``values`` where images are joined."""
+    rows = images * values["rows"]
+    changed = {
+        name: images * values[name]
+        for name in ("in_stride", "out_stride", "pool_rows")
+        if name in values
+    }
+    return changed | {
+        "images_log": images.bit_length() - 1,
+        "rows": rows,
+        "padded_rows": -(-rows // t_r) * t_r,
+    }
 
 
 def segment_fields(way: Segments, depth: int, t_p: int) -> dict[str, int]:

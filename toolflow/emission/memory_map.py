@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from toolflow.emission.address_map import Placement, address_map
-from toolflow.emission.descriptors import descriptor_image
+from toolflow.emission.descriptors import decode_all, descriptor_image
 from toolflow.emission.memory_images import ParameterImage, WeightImage
 from toolflow.emission.steps import schedule_of
 from toolflow.emulator.integer_network import IntegerNetwork
@@ -22,12 +22,21 @@ MEMORY_MAP_FILE = "memory_map.json"
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One descriptor: its layer's name and kind, the tensors it reads and the one it makes."""
+    """One descriptor: its layer's name and kind, the tensors it reads and the one it makes.
+
+    It is done for ``joined`` images at a time: where a batch has fewer, it writes into the room of
+    images that are not there.
+    """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     output: str
+    joined: int
+
+    def written_images(self, images: int) -> int:
+        """Return how many images' room a batch of so many is written to."""
+        return -(-images // self.joined) * self.joined
 
 
 @dataclass(frozen=True)
@@ -82,18 +91,25 @@ def unit_image(
     """
     schedule = schedule_of(network)
     addresses = address_map(schedule, batch, unit.sizes.t_c)
+    descriptors = descriptor_image(schedule, addresses, unit, port, weights, channels)
     return UnitImage(
         UnitMap(
             batch=batch,
             workspace_bytes=addresses.workspace_bytes,
             output=schedule.output,
             steps=tuple(
-                StepRecord(step.name, step.layer.layer.op, step.inputs, step.output)
-                for step in schedule.steps
+                StepRecord(
+                    step.name,
+                    step.layer.layer.op,
+                    step.inputs,
+                    step.output,
+                    1 << fields["images_log"],
+                )
+                for step, fields in zip(schedule.steps, decode_all(descriptors), strict=True)
             ),
             tensors=dict(addresses.placements),
         ),
-        descriptor_image(schedule, addresses, unit, port, weights, channels),
+        descriptors,
     )
 
 

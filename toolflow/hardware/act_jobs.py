@@ -1,6 +1,7 @@
 """Jobs of the activation reader (``rtl/engine/act_job_pkg.sv``): all that takes a division.
 
-A job is one image of a convolution or of vector work, or a batch of a dense layer. Words are in
+A job is one image of a convolution or of vector work, several images of a convolution that are
+joined (one behind the other in memory, without a gap), or a batch of a dense layer. Words are in
 memory as ``docs/engine.md`` says; on chip a word of a product is one slot, a word of vector work
 ``2**store_container`` bits, which may be several slots.
 """
@@ -58,8 +59,10 @@ class MapPlace:
     """A map in memory: words ``(y * width + x) * pitch + channel`` from byte ``base`` on.
 
     Attributes:
+        height, width, channels: of an image.
         pixel_bytes: from a pixel to the next; 0 where there is none.
         container: log2 of a word's bits.
+        images: joined ones.
     """
 
     base: int
@@ -69,12 +72,14 @@ class MapPlace:
     pixel_bytes: int
     container: int
     signed: bool
+    images: int = 1
 
     @property
     def gapless(self) -> bool:
         """Whether the channels of all pixels follow each other."""
         bits = self.channels << self.container
-        return self.height * self.width == 1 or bits == 8 * self.pixel_bytes
+        pixels = self.images * self.height * self.width
+        return pixels == 1 or bits == 8 * self.pixel_bytes
 
     def folded(self, width: int) -> MapPlace:
         """Return the same pixels as lines of another width."""
@@ -83,7 +88,7 @@ class MapPlace:
 
 @dataclass(frozen=True)
 class Window:
-    """Kernel, strides and padding of a layer; sizes of its output."""
+    """Kernel, strides and padding of a layer; sizes of its output of an image."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -94,6 +99,11 @@ class Window:
     def pointwise(self) -> bool:
         """Whether an output pixel is made of the input pixel at the same place."""
         return (self.kernel, self.stride, self.pads) == ((1, 1), (1, 1), (0, 0))
+
+    @property
+    def rows(self) -> int:
+        """Output pixels of an image."""
+        return self.out[0] * self.out[1]
 
     def lines(self, height: int) -> int:
         """Return the lines of a map that are read at all."""
@@ -137,12 +147,14 @@ class ActJob:
     rows: int
     tile_rows: int
     out_width: int
+    out_height: int
     pad_top: int
     stride_lines: int
     height: int
     line_slots: int
     top_slots: int
     row_slots: int
+    image_slots: int
     left_slots: int
     pixel_slots: int
     kernel_rows: int
@@ -280,8 +292,9 @@ def dense_job(
         tile_step=tile_rows * image_stride, line_step=(segment << container) // 8,
         second_line_step=0, run_step=image_stride, second_run_step=0,
         vector=0, dense=1, zero_in=0, groups=1, column_tiles=column_tiles, resident=int(resident),
-        rows=rows, tile_rows=tile_rows, out_width=1, pad_top=0, stride_lines=0, height=1,
-        line_slots=tile_rows * segment, top_slots=0, row_slots=0, left_slots=0, pixel_slots=0,
+        rows=rows, tile_rows=tile_rows, out_width=1, out_height=1, pad_top=0, stride_lines=0,
+        height=1, line_slots=tile_rows * segment, top_slots=0, row_slots=0, image_slots=0,
+        left_slots=0, pixel_slots=0,
         kernel_rows=1, kernel_runs=1, kernel_step=0, run_slots=segment, last_run_slots=last,
         segments=segments, group_slots=0, load_slots=rows * depth,
         window_slots=rows * depth if resident else tile_rows * segment,
@@ -372,44 +385,51 @@ def _map_job(
     place: MapPlace, channels: int, window: Window, tile_rows: int, sizes: ReaderSizes, words: int
 ) -> ActJob:
     """Return what maps' jobs share: ``channels`` of a pixel fetched, ``2**words`` slots each."""
-    height = window.lines(place.height)
+    joined = place.images > 1
+    height = place.height if joined else window.lines(place.height)
+    lines = place.images * height
     pixel = channels << words
     line = place.width * pixel
-    rows = window.out[0] * window.out[1]
     whole = place.gapless and channels == place.channels
     runs = 1 if whole else place.width
-    run_words = height * place.width * channels if whole else channels
+    run_words = lines * place.width * channels if whole else channels
+    to_next = (height - (window.out[0] - 1) * window.stride[0]) * line if joined else 0
     return ActJob(
         base=place.base, second_base=0, two=0,
         container=place.container, second_container=place.container,
         store_container=place.container,
         is_signed=int(place.signed), second_signed=0,
-        blocks=1, loads=1, tiles=1, lines=1 if whole else height, runs=runs, last_runs=runs,
+        blocks=1, loads=1, tiles=1, lines=1 if whole else lines, runs=runs, last_runs=runs,
         run_words=run_words, last_run_words=run_words, block_words=0,
         tile_step=0, line_step=place.width * place.pixel_bytes, second_line_step=0,
         run_step=place.pixel_bytes, second_run_step=0,
         vector=0, dense=0, zero_in=0, groups=1, column_tiles=1, resident=0,
-        rows=rows, tile_rows=tile_rows, out_width=window.out[1],
+        rows=place.images * window.rows, tile_rows=tile_rows,
+        out_width=window.out[1], out_height=window.out[0],
         pad_top=window.pads[0], stride_lines=window.stride[0], height=height,
         line_slots=line, top_slots=window.pads[0] * line, row_slots=window.stride[0] * line,
-        left_slots=window.pads[1] * pixel, pixel_slots=window.stride[1] * pixel,
+        image_slots=to_next, left_slots=window.pads[1] * pixel,
+        pixel_slots=window.stride[1] * pixel,
         kernel_rows=window.kernel[0], kernel_runs=1, kernel_step=pixel,
         run_slots=pixel, last_run_slots=pixel, segments=1, group_slots=0,
-        load_slots=height * line,
-        window_slots=line * max(window.stride[0], _tile_lines(window, height, tile_rows)),
+        load_slots=lines * line,
+        window_slots=line
+        * max(window.stride[0], _tile_lines(window, height, place.images, tile_rows)),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
-def _tile_lines(window: Window, height: int, tile_rows: int) -> int:
-    """Return the most lines of the map that a row tile reads."""
-    rows = window.out[0] * window.out[1]
+def _tile_lines(window: Window, height: int, images: int, tile_rows: int) -> int:
+    """Return the most lines of the maps that a row tile keeps on chip."""
+    rows = images * window.rows
     most = 0
     for first in range(0, rows, tile_rows):
         last = min(first + tile_rows, rows) - 1
-        top = first // window.out[1] * window.stride[0] - window.pads[0]
-        bottom = last // window.out[1] * window.stride[0] - window.pads[0] + window.kernel[0]
-        most = max(most, min(bottom, height) - max(top, 0))
+        image, row = divmod(first, window.rows)
+        top = image * height + row // window.out[1] * window.stride[0] - window.pads[0]
+        image, row = divmod(last, window.rows)
+        bottom = row // window.out[1] * window.stride[0] - window.pads[0] + window.kernel[0]
+        most = max(most, image * height + min(bottom, height) - max(top, 0))
     return most
 
 

@@ -164,9 +164,10 @@ class Product:
     """What a product's cycles depend on; numbers, or arrays of them for a grid of engines.
 
     Attributes:
-        runs: images, one after the other; a dense layer: 1; a tile-major step: of each column tile.
-        shared: images that use a column tile's weights one after the other.
-        rows: output pixels of an image; a dense layer: images.
+        runs: images, or joined ones, one after the other; a dense layer: 1; a tile-major step: of
+            each column tile.
+        shared: runs that use a column tile's weights one after the other.
+        rows: output pixels of a run; a dense layer: images.
         tile_rows, t_c, t_p: rows of a row tile; T_C, T_P.
         pieces: how many chunks of a row have 1, 2, .. pieces.
         passes: groups times column tiles.
@@ -190,8 +191,8 @@ class Product:
     """
 
     runs: Number
-    shared: int
-    rows: int
+    shared: Number
+    rows: Number
     tile_rows: Number
     t_c: Number
     t_p: Number
@@ -204,7 +205,7 @@ class Product:
     kernel_rows: int
     stride: int
     pad: int
-    height: int
+    height: Number
     out_width: int
     beats: Number
     commands: Number
@@ -438,8 +439,8 @@ def _tail(p: Product, full: Number, rest: Number, arrival: Number) -> Number:
     whole = p.rows // p.tile_rows
     row_tiles = -(-p.rows // p.tile_rows)
     out_lines = -(-p.rows // p.out_width)
-    needing = max(0, -((p.kernel_rows - p.pad - p.height) // p.stride))
-    first_tile = min(needing, out_lines - 1) * p.out_width // p.tile_rows
+    needing = np.maximum(0, -((p.kernel_rows - p.pad - p.height) // p.stride))
+    first_tile = np.minimum(needing, out_lines - 1) * p.out_width // p.tile_rows
     tails: Number = 0
     for place in (first_tile, row_tiles - 3, row_tiles - 2, row_tiles - 1):
         index = np.maximum(0, place)
@@ -466,10 +467,11 @@ def product_of(d: Descriptor, unit: UnitSizes, images: int) -> Product:
     sizes = unit.sizes
     dense = d["op"] == Op.DENSE
     rows = images if dense else d["rows"]
+    jobs = -(-images >> d["images_log"])
     tile_rows = min(rows, d["read_tile_rows"])
     tiles = d["groups"] * d["column_tiles"]
     # A tile-major step runs a column tile for image after image.
-    runs, passes, shared = (images * tiles, 1, images) if d["tile_major"] else (images, tiles, 1)
+    runs, passes, shared = (jobs * tiles, 1, jobs) if d["tile_major"] else (jobs, tiles, 1)
     row_tiles = -(-rows // d["read_tile_rows"])
     segmented = d["segments"] > 1
     beats, commands = load_of(d, sizes.data_bits, rows)

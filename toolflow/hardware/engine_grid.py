@@ -6,7 +6,7 @@ weight depth and activation buffer, in this order, as arrays that broadcast toge
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from math import gcd
@@ -30,6 +30,7 @@ from toolflow.hardware.engine import (
     EngineSizes,
     Op,
     act_buffer_words,
+    joined_images,
     segmentations,
     weight_buffer_words,
 )
@@ -81,9 +82,10 @@ class StepGrid:
         self._step = step
         self._act_bits, self._data_bits, self._images = act_bits, data_bits, images
         # Tiles of more rows than there are do as well as one of all.
-        rows = np.minimum(axes[T_R], images if step.op == Op.DENSE else step.rows)
+        rows = np.array([self._tile_rows(int(t_r)) for t_r in axes[T_R].flat])
         unique, self._of_t_r = np.unique(rows, return_inverse=True)
         self._axes = (unique.reshape(-1, *axes[T_R].shape[1:]), *axes[1:])
+        self._joined = np.array([self._together(int(t_r)) for t_r in unique])
         self._buffers = [list(self._choices(int(words))) for words in axes[WORDS].flat]
 
     def cycles(self, high_bits: int, low_bits: int, port: Port, *, last: bool = False) -> Parts:
@@ -118,14 +120,37 @@ class StepGrid:
             yield from self._vector(words)
             return
         tiles = -(-self._step.columns // self._axes[T_C])
-        yield from self._products(tiles, words, tile_major=False)
-        if self._step.op == Op.CONV and self._step.groups == 1:
-            yield from self._products(np.ones_like(tiles), words, tile_major=True)
+        alone = np.ones_like(self._joined)
+        for images in (alone, self._joined) if (self._joined > 1).any() else (alone,):
+            yield from self._products(images, tiles, words, tile_major=False)
+            if self._step.op == Op.CONV and self._step.groups == 1:
+                yield from self._products(images, np.ones_like(tiles), words, tile_major=True)
 
-    def _products(self, tiles: NDArray[np.int64], words: int, tile_major: bool) -> Iterator[Choice]:
-        """Yield what a product is in one order; ``tiles``: column tiles of a reader's job."""
+    def _tile_rows(self, t_r: int) -> int:
+        """Return the rows of a row tile, as many as there are at most."""
+        step = self._step
+        rows = self._images if step.op == Op.DENSE else self._together(t_r) * step.rows
+        return min(t_r, rows)
+
+    def _together(self, t_r: int) -> int:
+        """Return how many images may share a row tile."""
+        can_join, rows = self._step.can_join, self._step.rows
+        return joined_images(rows, t_r, self._images)[-1] if can_join else 1
+
+    def _products(
+        self, images: NDArray[np.int64], tiles: NDArray[np.int64], words: int, tile_major: bool
+    ) -> Iterator[Choice]:
+        """Yield what a product is in one order.
+
+        Args:
+            images: that are joined, for each T_R.
+            tiles: column tiles of a reader's job.
+            words: of the activation buffer.
+            tile_major: a column tile is done for all images.
+        """
         options = [
-            self._option(jobs, tiles, words) for jobs in zip(*self._jobs(words), strict=True)
+            self._option(jobs, tiles, words)
+            for jobs in zip(*self._jobs(images, words), strict=True)
         ]
         shape = np.broadcast_shapes(*(axis.shape for axis in self._axes[:WORDS]))
         fits, costs, beats = (
@@ -142,9 +167,10 @@ class StepGrid:
                 continue
             for weights in self._weights:
                 if (there := chosen & weights.fits).any():
-                    yield Choice(there, self._product(option, weights, words, tile_major))
+                    product = self._product(option, images, weights, words, tile_major)
+                    yield Choice(there, product)
 
-    def _jobs(self, words: int) -> list[list[ActJob]]:
+    def _jobs(self, images: NDArray[np.int64], words: int) -> list[list[ActJob]]:
         """Return the jobs to choose from, for each T_R: on chip for good, one column tile."""
         step = self._step
         return [
@@ -155,8 +181,8 @@ class StepGrid:
                 )
             ]
             if step.op == Op.DENSE
-            else _conv_jobs(step, self._reader(int(t_r), words))
-            for t_r in self._axes[T_R].flat
+            else _conv_jobs(step, int(joined), self._reader(int(t_r), words))
+            for t_r, joined in zip(self._axes[T_R].flat, images, strict=True)
         ]  # fmt: skip
 
     def _reader(self, t_r: int, words: int, t_p: int = 64) -> ReaderSizes:
@@ -179,10 +205,11 @@ class StepGrid:
     def _option(self, jobs: tuple[ActJob, ...], tiles: NDArray[np.int64], words: int) -> _Option:
         """Return one of the jobs to choose from; ``jobs``: for each T_R."""
         job = jobs[0]
-        loads = np.asarray(1 if job.resident else tiles)
+        loads = np.where(self._along(T_R, [job.resident for job in jobs]), 1, tiles)
         reader = self._reader(1, words)
         pieces = [read_pieces(job, replace(reader, t_p=int(t))) for t in self._axes[T_P].flat]
-        beats = fetched_beats(job, reader) * loads
+        beats = self._along(T_R, [fetched_beats(job, reader) for job in jobs]) * loads
+        of_tile = np.array([job.rows for job in jobs]) // job.rows
         return _Option(
             jobs=jobs,
             fits=self._along(
@@ -193,17 +220,29 @@ class StepGrid:
                 ],
             ),
             beats=beats,
-            cost=np.maximum(beats, self._along(T_P, pieces) * tiles),
+            cost=np.maximum(beats, self._along(T_R, of_tile) * self._along(T_P, pieces) * tiles),
         )
 
-    def _product(self, option: _Option, weights: _Weights, words: int, tile_major: bool) -> Product:
+    def _product(
+        self,
+        option: _Option,
+        images: NDArray[np.int64],
+        weights: _Weights,
+        words: int,
+        tile_major: bool,
+    ) -> Product:
         """Return a product on all engines of one activation buffer."""
         step, job = self._step, option.jobs[0]
         dense = step.op == Op.DENSE
-        rows = self._images if dense else step.rows
+        joined = self._along(T_R, images)
+        rows = self._images if dense else joined * step.rows
+        jobs = -(-self._images // joined)
         t_r, t_p, t_c = (self._axes[axis] for axis in (T_R, T_P, T_C))
         values = self._descriptor(job)
-        beats, commands = load_of(values, self._data_bits, rows)
+        loads = [
+            load_of(self._descriptor(each), self._data_bits, self._images) for each in option.jobs
+        ]
+        beats, commands = (self._along(T_R, of) for of in zip(*loads, strict=True))
         pieces = [pieces_of(values, int(size)) for size in t_p.flat]
         most = max(map(max, pieces))
         writes = [
@@ -212,8 +251,8 @@ class StepGrid:
         ]
         row_tiles = -(-rows // t_r)
         tiles = step.groups * -(-step.columns // t_c)
-        shared = self._images if tile_major else 1
-        runs, passes = (shared * tiles, 1) if tile_major else (self._images, tiles)
+        shared = jobs if tile_major else 1
+        runs, passes = (shared * tiles, 1) if tile_major else (jobs, tiles)
         read_again = np.where(weights.segments > 1, row_tiles * shared, 1)
         blocks = weights.blocks * read_again
         share = passes / (tiles * shared)
@@ -229,7 +268,7 @@ class StepGrid:
             ),
             passes=passes,
             blocks=job.blocks,
-            resident=job.resident,
+            resident=self._along(T_R, [each.resident for each in option.jobs]),
             chunks=self._along(T_P, [len(chunks) for chunks in pieces]),
             row_chunks=self._along(
                 T_P, [1.0 if dense else len(chunks) / job.kernel_rows for chunks in pieces]
@@ -237,11 +276,15 @@ class StepGrid:
             kernel_rows=1 if dense else job.kernel_rows,
             stride=1 if dense else job.stride_lines,
             pad=0 if dense else job.pad_top,
-            height=rows if dense else job.load_slots // job.line_slots,
+            height=rows
+            if dense
+            else self._along(T_R, [each.load_slots // each.line_slots for each in option.jobs]),
             out_width=1 if dense else job.out_width,
             beats=beats,
             commands=commands,
-            load_slots=rows * step.depth if dense else job.load_slots,
+            load_slots=rows * step.depth
+            if dense
+            else self._along(T_R, [each.load_slots for each in option.jobs]),
             window_slots=self._along(T_R, [job.window_slots for job in option.jobs]),
             room=self._reader(1, words).buffer_slots,
             weight_blocks=blocks * share,
@@ -307,7 +350,7 @@ class StepGrid:
             "out_stride": step.out_stride,
         }
 
-    def _along(self, axis: int, values: list[bool] | list[int] | list[float]) -> Number:
+    def _along(self, axis: int, values: Sequence[float] | NDArray[np.int64]) -> Number:
         """Return an array along an axis of the grid."""
         return np.array(values).reshape(self._axes[axis].shape)
 
@@ -337,9 +380,10 @@ class _Weights:
     last: Region
 
 
-def _conv_jobs(step: StepWork, reader: ReaderSizes) -> list[ActJob]:
+def _conv_jobs(step: StepWork, images: int, reader: ReaderSizes) -> list[ActJob]:
     assert step.window is not None
-    return conv_jobs(step.inputs[0], step.groups, step.window, 1, 0, reader)
+    place = replace(step.inputs[0], images=images)
+    return conv_jobs(place, step.groups, step.window, 1, 0, reader)
 
 
 @lru_cache(maxsize=1 << 16)

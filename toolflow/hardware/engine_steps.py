@@ -6,18 +6,19 @@ for formats of the right wordlengths: of numbers nothing is known yet, and nothi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import cast
 
 from toolflow.emission.address_map import Placement, address_map
-from toolflow.emission.descriptors import op_of, pixel_bytes, step_places, window_of
+from toolflow.emission.descriptors import can_join, op_of, pixel_bytes, step_places, window_of
 from toolflow.emission.steps import Step, schedule_of
 from toolflow.emulator.integer_network import IntegerNetwork
 from toolflow.fixedpoint import LOGIT_BITS, Format
 from toolflow.hardware.act_jobs import MapPlace, Window
 from toolflow.hardware.engine import Op
-from toolflow.network.graph import Conv, Dense, Network
+from toolflow.network.graph import Conv, Dense, Network, Shape
 from toolflow.quantisation.scheme import format_groups
 
 
@@ -33,6 +34,7 @@ class StepWork:
         out_base, out_channels, out_pixel_bytes, out_stride, out_container: the output's place;
             the container's bits as log2.
         image_stride: bytes from an image of the first input to the next.
+        can_join: images may share row tiles.
         written: share of the rows that are written: fewer where they are pooled.
         weight_layer: which of the network's weight layers it is; -1: none.
     """
@@ -51,6 +53,7 @@ class StepWork:
     out_stride: int
     out_container: int
     image_stride: int
+    can_join: bool
     written: float
     weight_layer: int
 
@@ -96,10 +99,19 @@ def network_steps(
     schedule = schedule_of(outline)
     places = address_map(schedule, 1, tile_columns).placements
     weighted = [layer.name for layer in network.weight_layers]
-    return tuple(_step(step, *step_places(step, places), weighted) for step in schedule.steps)
+    shapes = schedule.shapes
+    return tuple(
+        _step(step, *step_places(step, places), shapes, weighted) for step in schedule.steps
+    )
 
 
-def _step(step: Step, inputs: list[Placement], out: Placement, weighted: list[str]) -> StepWork:
+def _step(
+    step: Step,
+    inputs: list[Placement],
+    out: Placement,
+    shapes: Mapping[str, Shape],
+    weighted: list[str],
+) -> StepWork:
     spec = step.layer.layer
     product = spec.matmul if isinstance(spec, Conv | Dense) else None
     return StepWork(
@@ -117,6 +129,7 @@ def _step(step: Step, inputs: list[Placement], out: Placement, weighted: list[st
         out_stride=out.image_stride,
         out_container=out.container.bit_length() - 1,
         image_stride=inputs[0].image_stride,
+        can_join=can_join(step, inputs[0], out, shapes),
         written=out.height * out.width / product.rows if step.pool and product else 1.0,
         weight_layer=weighted.index(spec.name) if product else -1,
     )

@@ -62,7 +62,7 @@ def product_beats(
 
 
 def conv_beats(
-    image: IntArray,
+    images: IntArray,
     groups: int,
     window: Window,
     tile: tuple[int, int],
@@ -71,9 +71,9 @@ def conv_beats(
     bits: int,
     signed: bool,
 ) -> Iterator[Beat]:
-    """Yield a convolution's beats of an image (H, W, C) of words."""
-    cut = windows(image, window, zero_in)
-    channels = image.shape[2] // groups
+    """Yield a convolution's beats of joined images (N, H, W, C) of words."""
+    cut = np.concatenate([windows(image, window, zero_in) for image in images])
+    channels = images.shape[3] // groups
     matrices = [
         cut[..., g * channels : (g + 1) * channels].reshape(len(cut), -1) for g in range(groups)
     ]

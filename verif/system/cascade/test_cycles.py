@@ -17,6 +17,7 @@ from tests.random_networks import (
     blocked_channels,
     every_layer_kind,
     normalised_maps,
+    small_maps,
     vgg_like,
 )
 from toolflow.hardware.engine import EngineSizes, weight_buffer_words
@@ -27,7 +28,8 @@ from verif.common.cascades import drawn_cascade, drawn_images, drawn_units
 from verif.common.cycle_errors import cycle_errors
 
 FOLDERS = ROOT / "build" / "verif" / "cycles"
-IMAGES = BATCH = 3
+IMAGES = 3
+BATCH = 4
 UNSHARED = 4.0
 """Beats a cycle that two units never ask for together."""
 
@@ -36,8 +38,12 @@ NETWORKS = {
     "every_layer_kind": every_layer_kind,
     "blocked_channels": blocked_channels,
     "normalised_maps": normalised_maps,
+    "small_maps": small_maps,
     "vgg_like": vgg_like,
 }
+LONG = ("vgg_like", "small_maps")
+"""Not for narrow engines: too long; rows of which one is left over in a row tile (7 % off)."""
+
 NARROW = (
     EngineSizes(7, 6, 4, weight_words=2048, act_words=4096, vector_lanes=4, data_bits=64),
     EngineSizes(4, 4, 4, weight_words=2048, act_words=2048, vector_lanes=4, data_bits=64),
@@ -67,7 +73,7 @@ def simulated(name: str, sizes: tuple[EngineSizes, EngineSizes], latency: int) -
 
 
 @pytest.mark.parametrize("latency", [5, 30, 100])
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "vgg_like"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in LONG])
 def test_narrow_engines(name: str, latency: int) -> None:
     assert simulated(name, NARROW, latency) == []
 

@@ -136,7 +136,8 @@ class EngineBench:
                 f"expected {expected[first]}"
             )
         mine = bytearray(len(self.memory.data))
-        store_words(mine, base, place, np.full(expected.shape, -1))
+        room = step.written_images(len(self.order)), *expected.shape[1:]
+        store_words(mine, base, place, np.full(room, -1))
         old, new = (np.frombuffer(data, np.uint8) for data in (self.before, self.memory.data))
         strayed = np.flatnonzero((old != new) & (np.frombuffer(mine, np.uint8) == 0))
         assert not len(strayed), f"step {step.name}: byte {strayed[0] - base:#x} changed"

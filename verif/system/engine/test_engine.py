@@ -14,6 +14,7 @@ from tests.random_networks import (
     drawn_scheme,
     every_layer_kind,
     normalised_maps,
+    small_maps,
 )
 from toolflow.hardware.engine import EngineSizes
 from toolflow.network.graph import Network
@@ -27,13 +28,16 @@ from verif.common.simulation import SimulationError, simulate
 TOP = RTL / "engine" / "cnn_engine.sv"
 BENCH = "verif.system.engine.bench_engine"
 FOLDERS = ROOT / "build" / "verif" / "engine"
-BATCH = 3
+IMAGES = 3
+BATCH = 4
+"""Room for joined images, of which the last is none."""
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "alex_like": alex_like,
     "every_layer_kind": every_layer_kind,
     "blocked_channels": blocked_channels,
     "normalised_maps": normalised_maps,
+    "small_maps": small_maps,
 }
 
 SMALL = EngineSizes(6, 5, 4, weight_words=2048, act_words=2048, vector_lanes=4, data_bits=64)
@@ -50,7 +54,7 @@ def folder_of(name: str, sizes: EngineSizes, hpu: Precision, lpu: Precision) -> 
     )
     units = units_of(network, high, low)
     images = np.random.default_rng(5).integers(
-        units.hpu.stored_input.low, units.hpu.stored_input.high + 1, (BATCH, *network.input_shape)
+        units.hpu.stored_input.low, units.hpu.stored_input.high + 1, (IMAGES, *network.input_shape)
     )
     folder = FOLDERS / f"{name}-{hpu}-{lpu}-{sizes.t_r}-{sizes.t_p}".replace("/", "_")
     write_folder(folder, units, sizes, BATCH, images)
@@ -87,7 +91,7 @@ def parameters_of(
 
 def run(
     name: str, sizes: EngineSizes, unit: str, hpu: Precision, lpu: Precision, seed: int,
-    testcase: str = "whole_network", images: int = BATCH, **extra: str,
+    testcase: str = "whole_network", images: int = IMAGES, **extra: str,
 ) -> int:  # fmt: skip
     """Run the bench on a network; return the number of tests passed."""
     folder = folder_of(name, sizes, hpu, lpu)
@@ -102,7 +106,7 @@ def run(
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("unit", ["hpu", "lpu"])
-@pytest.mark.parametrize("images", [1, BATCH])
+@pytest.mark.parametrize("images", [1, IMAGES])
 def test_small_tiles(name: str, unit: str, images: int) -> None:
     assert run(name, SMALL, unit, Precision(8, 8), Precision(3, 4), images, images=images) == 1
 

@@ -134,11 +134,11 @@ class Reference:
         return Tensor(self._label(output), np.ascontiguousarray(words, np.int64).tobytes())
 
     def _bytes(self, output: Written) -> IntArray:
-        """Return the addresses of an output's bytes."""
+        """Return the addresses of an output's bytes, and of joined images that are not there."""
         place = self._place(output)
-        last = place.base + output.images * place.image_stride
-        mask = bytearray(last)
-        shape = output.images, place.channels, place.height, place.width
+        images = self.unit_map(output.unit).steps[output.index].written_images(output.images)
+        mask = bytearray(place.base + images * place.image_stride)
+        shape = images, place.channels, place.height, place.width
         store_words(mask, 0, place, np.full(shape, -1))
         return output.workspace + np.flatnonzero(np.frombuffer(mask, np.uint8))
 

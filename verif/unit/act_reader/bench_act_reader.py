@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cocotb
@@ -30,7 +30,7 @@ MAX_LATENCY = 40
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution's sizes: map (H, W, C), and what is done with it."""
+    """A convolution's sizes: map (H, W, C), what is done with it; images that are joined."""
 
     shape: tuple[int, int, int]
     kernel: tuple[int, int]
@@ -38,6 +38,7 @@ class Convolution:
     pads: tuple[int, int] = (0, 0)
     groups: int = 1
     column_tiles: int = 1
+    images: int = 1
 
     @property
     def window(self) -> Window:
@@ -67,6 +68,12 @@ CONVOLUTIONS = {
     "more padding than map": Convolution((2, 1, 7), (5, 5), (1, 1), (3, 3)),
     "windows apart": Convolution((16, 16, 2), (2, 2), (5, 3)),
     "1x3": Convolution((6, 8, 6), (1, 3), (1, 1), (0, 1)),
+    "joined 3x3": Convolution((4, 5, 6), (3, 3), (1, 1), (1, 1), 1, 2, 4),
+    "joined 3x3, large": Convolution((8, 8, 12), (3, 3), (1, 1), (1, 1), 1, 2, 4),
+    "joined 3x3 by 2, a line left": Convolution((6, 5, 10), (3, 3), (2, 2), (0, 0), 1, 2, 2),
+    "joined 1x1": Convolution((2, 3, 12), (1, 1), column_tiles=3, images=8),
+    "joined, two groups": Convolution((3, 4, 8), (3, 3), (1, 1), (1, 1), 2, 2, 4),
+    "joined depthwise": Convolution((4, 3, 8), (3, 3), (1, 1), (1, 1), 8, 1, 2),
     "3x1 by 1 and 2": Convolution((6, 8, 6), (3, 1), (1, 2), (1, 0)),
 }
 
@@ -125,16 +132,18 @@ class Bench(ReaderBench):
     def convolve(self, case: Convolution, planted: bool = False) -> ActJob:
         """Queue a convolution."""
         signed, container = self.rng.random() < 0.5, self.container()
-        image = self.words(case.shape, self.sizes.act_bits, signed=signed)
+        height, *line = case.shape
+        image = self.words((case.images * height, *line), self.sizes.act_bits, signed=signed)
         place = self.lay_out(image, container, signed, *self.gaps(container))
+        place = replace(place, height=height, images=case.images)
         zero = 0 if signed else self.rng.getrandbits(self.sizes.act_bits)
         job = conv_job(place, case.groups, case.window, case.column_tiles, zero, self.sizes)
         tile = self.sizes.t_r, self.sizes.t_p
         if planted:
             image[-1, -1, -1] ^= 1
         beats = conv_beats(
-            image, case.groups, case.window, tile, case.column_tiles, zero,
-            self.sizes.act_bits, signed,
+            image.reshape(case.images, *case.shape), case.groups, case.window, tile,
+            case.column_tiles, zero, self.sizes.act_bits, signed,
         )  # fmt: skip
         self.count(job, self.send(job, beats))
         return job

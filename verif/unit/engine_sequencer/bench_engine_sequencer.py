@@ -229,6 +229,8 @@ class Bench:
         fields |= values
         if fields["op"] != Op.CONV:
             fields |= {"tile_major": 0, "pool_size": rng.randrange(2)}
+        if fields["op"] != Op.CONV or fields["in_images"]:
+            fields["images_log"] = 0
         if fields["tile_major"]:
             fields |= {"groups": 1, "column_tiles": rng.randint(1, MOST_TILES)}
         return fields | values
@@ -242,7 +244,8 @@ class Bench:
                 # Before the images: the list has not been looked at.
                 self.boards["table"].expect([self._job(index, d, bases, 0, False)])
             major, dense = d["tile_major"], d["op"] == Op.DENSE
-            together = images if major or dense else 1
+            jobs = 1 if dense else -(-images >> d["images_log"])
+            together = jobs if major else images if dense else 1
             own = {
                 "read": (),
                 "weight": (together * (1 if dense else d["padded_rows"]) & MASK,),
@@ -254,16 +257,19 @@ class Bench:
                     1 if major else d["column_tiles"],
                     d["last_columns"] if last else self.tiles[1],
                 )
-                for image in range(1 if dense else images):
-                    job = self._job(index, d, bases, image, use_list, tile)
-                    first = not major or (tile, image) == (0, 0)
+                for number in range(jobs):
+                    job = self._job(index, d, bases, number, use_list, tile)
+                    first = not major or (tile, number) == (0, 0)
                     products = ("weight", "record") if product and first else ()
                     for part in ("read", "write", *products):
                         self.boards[part].expect([replace(job, own=own[part])])
 
     def _job(self, index: int, d: Layer, bases: Mapping[str, int], image: int,
              use_list: bool, tile: int = 0) -> Job:  # fmt: skip
-        """Return an image's job of a step, for a column tile of a tile-major one."""
+        """Return a job of a step, for a column tile of a tile-major one.
+
+        ``image``: whose, or which of the joined images.
+        """
         first = bases["images" if d["in_images"] else "workspace"] + d["in_base"]
         first += image * d["in_stride"]
         if use_list and d["in_images"]:
@@ -373,6 +379,9 @@ async def illegal_descriptors(dut: Any) -> None:
         (conv | {"weight_high_bits": 1, "weight_low_bits": bench.stored_bits}, SIZES),
         (conv | {"weight_high_bits": 0, "weight_low_bits": bench.stored_bits}, SIZES),
         (conv | {"tile_major": 1, "groups": 2}, SIZES),
+        (conv | {"images_log": 1, "in_images": 1}, SIZES),
+        ({"op": int(Op.DENSE), "images_log": 2}, SIZES),
+        ({"op": int(Op.ADD), "images_log": 1}, SIZES),
         ({"op": int(Op.DENSE), "tile_major": 1, "groups": 1}, SIZES),
         ({"op": int(Op.MAX_POOL), "tile_major": 1, "groups": 1}, SIZES),
         (conv | {"pool_size": 2, "pool_line": 0}, SIZES),
@@ -438,7 +447,7 @@ async def cycle_counts(dut: Any) -> None:
     bench.idle.longest = 0
     # So many images that the next descriptor is there before a step ends.
     images = min(bench.max_images, 20)
-    layers = [bench.layer(op=int(Op.CONV), tile_major=0) for _ in range(3)]
+    layers = [bench.layer(op=int(Op.CONV), tile_major=0, images_log=0) for _ in range(3)]
     await bench.begin(layers, images, False)
     assert await bench.finish(limit(3, images)) == NO_ERROR
     taken = bench.parts["read"].beat_cycles

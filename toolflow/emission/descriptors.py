@@ -74,6 +74,7 @@ from toolflow.hardware.act_jobs import (
     add_job,
     conv_job,
     dense_job,
+    joined,
     pool_job,
 )
 from toolflow.hardware.engine import (
@@ -81,7 +82,6 @@ from toolflow.hardware.engine import (
     EngineSizes,
     Op,
     Segments,
-    joined_images,
     segmentations,
 )
 from toolflow.hardware.engine_cycles import Port, UnitSizes, step_cycles
@@ -390,34 +390,29 @@ class _Descriptors:
     ) -> Iterator[dict[str, int]]:
         """Yield what says the order of images and column tiles; ``values``: of images alone."""
         tiles = -(-spec.matmul.columns // self.sizes.t_c)
-        for images in self._together(step, spec):
-            joined = _joined(values, images, self.sizes.t_r) if images > 1 else {}
-            yield joined | {"tile_major": 0} | self._read(step, tiles, images)
-            if isinstance(spec, Conv) and spec.matmul.groups == 1:
-                yield joined | {"tile_major": 1} | self._read(step, 1, images)
+        images = self._first_place(step).images
+        joint = _of_joined(values, images, self.sizes.t_r) if images > 1 else {}
+        yield joint | {"tile_major": 0} | self._read(step, tiles)
+        if isinstance(spec, Conv) and spec.matmul.groups == 1:
+            yield joint | {"tile_major": 1} | self._read(step, 1)
 
-    def _together(self, step: Step, spec: Conv | Dense) -> Iterator[int]:
-        """Yield how many images may be joined, as far as the buffer has room for them."""
-        yield 1
-        places, out = step_places(step, self.addresses.placements)
-        if not can_join(step, places[0], out, self.schedule.shapes):
-            return
-        for images in joined_images(spec.matmul.rows, self.sizes.t_r, self.addresses.batch)[1:]:
-            if self._job(step, 1, images).fits(self._reader):
-                yield images
+    def _first_place(self, step: Step) -> MapPlace:
+        """Return a step's first input, with the images that are joined."""
+        spec = step.layer.layer
+        inputs, out = step_places(step, self.addresses.placements)
+        place = self._map_place(inputs[0], step.inputs[0])
+        if not isinstance(spec, Conv) or not can_join(step, inputs[0], out, self.schedule.shapes):
+            return place
+        window, batch = window_of(spec, inputs[0]), self.addresses.batch
+        return joined(place, spec.matmul.groups, window, batch, self._reader)
 
-    def _read(self, step: Step, tiles: int = 1, images: int = 1) -> dict[str, int]:
-        """Return the activation reader's fields.
-
-        Args:
-            step: whose input is read.
-            tiles: column tiles of a job.
-            images: that are joined.
+    def _read(self, step: Step, tiles: int = 1) -> dict[str, int]:
+        """Return the activation reader's fields; ``tiles``: column tiles of a job.
 
         Raises:
             UserError: its buffer is too small.
         """
-        job = self._job(step, tiles, images)
+        job = self._job(step, tiles)
         if not job.fits(self._reader):
             raise UserError(
                 f"layer {step.name} needs {job.window_slots} words of its input on chip at once, "
@@ -433,11 +428,10 @@ class _Descriptors:
             sizes.data_bits,
         )  # fmt: skip
 
-    def _job(self, step: Step, tiles: int, images: int) -> ActJob:
+    def _job(self, step: Step, tiles: int) -> ActJob:
         spec, reader = step.layer.layer, self._reader
         inputs, _ = step_places(step, self.addresses.placements)
-        places = [self._map_place(*each) for each in zip(inputs, step.inputs, strict=True)]
-        place = places[0]
+        place = self._first_place(step)
         zero = self.schedule.formats[step.inputs[0]].zero
         window = window_of(spec, inputs[0])
         if isinstance(spec, Dense):
@@ -446,10 +440,9 @@ class _Descriptors:
                 self.addresses.batch, tiles, reader,
             )  # fmt: skip
         if isinstance(spec, Conv):
-            place = replace(place, images=images)
             return conv_job(place, spec.matmul.groups, window, tiles, zero, reader)
         if isinstance(spec, Add):
-            return add_job(place, places[1], reader)
+            return add_job(place, self._map_place(inputs[1], step.inputs[1]), reader)
         return pool_job(place, window, zero, reader)
 
     def _map_place(self, place: Placement, name: str) -> MapPlace:
@@ -551,7 +544,7 @@ def can_join(step: Step, place: Placement, out: Placement, shapes: Mapping[str, 
     )
 
 
-def _joined(values: Mapping[str, int], images: int, t_r: int) -> dict[str, int]:
+def _of_joined(values: Mapping[str, int], images: int, t_r: int) -> dict[str, int]:
     """Return what is other than in ``values`` where images are joined."""
     rows = images * values["rows"]
     changed = {

@@ -14,6 +14,7 @@ memory bandwidth that both share allows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -351,8 +352,10 @@ class Explorer:
             times = [self._work.engine_time(config, batch) for config in configs]
             return np.array([time.images_per_s for time in times])
 
-        best = rates(BATCHES[-1])
-        return next(b for b in BATCHES if (rates(b) >= (1 - BATCH_SLACK) * best).all())
+        # Rates grow with the batch.
+        enough = (1 - BATCH_SLACK) * rates(BATCHES[-1])
+        smaller = itertools.takewhile(lambda b: (rates(b) >= enough).all(), BATCHES[-2::-1])
+        return min(smaller, default=BATCHES[-1])
 
     # ------------------------------------------------------------------ the space
 
@@ -453,13 +456,15 @@ class Explorer:
             ]
         ).reshape(4, -1)
         engines = np.repeat(np.arange(len(space.rate)), len(levels))
-        costs = np.vstack([used, space.moved[engines]])
-        kept: list[int] = []
-        front = np.empty((len(costs), 0))
-        for k in np.flatnonzero((used <= self._limits[:, None]).all(axis=0)):
-            if not (front <= costs[:, k : k + 1]).all(axis=0).any():
+        fresh = np.diff(groups, axis=1, prepend=-1).reshape(-1) > 0
+        fitting = np.flatnonzero(fresh & (used <= self._limits[:, None]).all(axis=0))
+        costs = np.vstack([used, space.moved[engines]])[:, fitting]
+        front, kept = np.empty(costs.shape), []
+        for place, k in enumerate(fitting):
+            cost, found = costs[:, place : place + 1], len(kept)
+            if not (front[:, :found] <= cost).all(axis=0).any():
+                front[:, found] = cost[:, 0]
                 kept.append(int(k))
-                front = np.hstack([front, costs[:, k : k + 1]])
         chosen = np.array(kept, np.int64)
         return _Front(engines[chosen], dsp_pes.reshape(-1)[chosen], used[:, chosen])
 

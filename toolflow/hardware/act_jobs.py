@@ -195,6 +195,32 @@ def conv_job(
     return min(jobs, key=cost)
 
 
+def images_in_tile(rows: int, tile_rows: int, batch: int) -> int:
+    """Return how many images' rows fit a row tile: a power of two that divides the batch.
+
+    So no image is joined that the workspace has no room for.
+
+    Args:
+        rows: of an image.
+        tile_rows: T_R.
+        batch: images that the workspace is made for.
+    """
+    images = 1
+    while batch % (2 * images) == 0 and 2 * images * rows <= tile_rows:
+        images *= 2
+    return images
+
+
+def joined(
+    place: MapPlace, groups: int, window: Window, batch: int, sizes: ReaderSizes
+) -> MapPlace:
+    """Return a map with its joined images: all that fit a row tile and the buffer, or one."""
+    images = images_in_tile(window.rows, sizes.t_r, batch)
+    whole = replace(place, images=images)
+    jobs = conv_jobs(whole, groups, window, 1, 0, sizes) if images > 1 else []
+    return whole if all(job.resident for job in jobs) else place
+
+
 def conv_jobs(
     place: MapPlace,
     groups: int,

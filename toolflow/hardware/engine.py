@@ -101,22 +101,6 @@ class Segments:
     depth: int
 
 
-def joined_images(rows: int, tile_rows: int, batch: int) -> tuple[int, ...]:
-    """Return how many images' rows may share row tiles: powers of two that divide the batch.
-
-    One, and as many as a row tile has room for. Then no image is there that memory has no room for.
-
-    Args:
-        rows: of an image.
-        tile_rows: T_R.
-        batch: images that the workspace is made for.
-    """
-    joined = 1
-    while batch % (2 * joined) == 0 and 2 * joined * rows <= tile_rows:
-        joined *= 2
-    return (1, joined) if joined > 1 else (1,)
-
-
 LEAST_SEGMENT = 512
 """A segment is not made shorter than that if there is room: its columns' runs get too short."""
 

@@ -22,6 +22,8 @@ from toolflow.hardware.act_jobs import (
     conv_jobs,
     dense_job,
     fetched_beats,
+    images_in_tile,
+    joined,
     pool_job,
     read_pieces,
 )
@@ -30,7 +32,6 @@ from toolflow.hardware.engine import (
     EngineSizes,
     Op,
     act_buffer_words,
-    joined_images,
     segmentations,
     weight_buffer_words,
 )
@@ -85,7 +86,6 @@ class StepGrid:
         rows = np.array([self._tile_rows(int(t_r)) for t_r in axes[T_R].flat])
         unique, self._of_t_r = np.unique(rows, return_inverse=True)
         self._axes = (unique.reshape(-1, *axes[T_R].shape[1:]), *axes[1:])
-        self._joined = np.array([self._together(int(t_r)) for t_r in unique])
         self._buffers = [list(self._choices(int(words))) for words in axes[WORDS].flat]
 
     def cycles(self, high_bits: int, low_bits: int, port: Port, *, last: bool = False) -> Parts:
@@ -120,37 +120,22 @@ class StepGrid:
             yield from self._vector(words)
             return
         tiles = -(-self._step.columns // self._axes[T_C])
-        alone = np.ones_like(self._joined)
-        for images in (alone, self._joined) if (self._joined > 1).any() else (alone,):
-            yield from self._products(images, tiles, words, tile_major=False)
-            if self._step.op == Op.CONV and self._step.groups == 1:
-                yield from self._products(images, np.ones_like(tiles), words, tile_major=True)
+        yield from self._products(tiles, words, tile_major=False)
+        if self._step.op == Op.CONV and self._step.groups == 1:
+            yield from self._products(np.ones_like(tiles), words, tile_major=True)
 
     def _tile_rows(self, t_r: int) -> int:
         """Return the rows of a row tile, as many as there are at most."""
         step = self._step
-        rows = self._images if step.op == Op.DENSE else self._together(t_r) * step.rows
-        return min(t_r, rows)
+        if step.op == Op.DENSE:
+            return min(t_r, self._images)
+        images = images_in_tile(step.rows, t_r, self._images) if step.can_join else 1
+        return min(t_r, images * step.rows)
 
-    def _together(self, t_r: int) -> int:
-        """Return how many images may share a row tile."""
-        can_join, rows = self._step.can_join, self._step.rows
-        return joined_images(rows, t_r, self._images)[-1] if can_join else 1
-
-    def _products(
-        self, images: NDArray[np.int64], tiles: NDArray[np.int64], words: int, tile_major: bool
-    ) -> Iterator[Choice]:
-        """Yield what a product is in one order.
-
-        Args:
-            images: that are joined, for each T_R.
-            tiles: column tiles of a reader's job.
-            words: of the activation buffer.
-            tile_major: a column tile is done for all images.
-        """
+    def _products(self, tiles: NDArray[np.int64], words: int, tile_major: bool) -> Iterator[Choice]:
+        """Yield what a product is in one order; ``tiles``: column tiles of a reader's job."""
         options = [
-            self._option(jobs, tiles, words)
-            for jobs in zip(*self._jobs(images, words), strict=True)
+            self._option(jobs, tiles, words) for jobs in zip(*self._jobs(words), strict=True)
         ]
         shape = np.broadcast_shapes(*(axis.shape for axis in self._axes[:WORDS]))
         fits, costs, beats = (
@@ -167,10 +152,9 @@ class StepGrid:
                 continue
             for weights in self._weights:
                 if (there := chosen & weights.fits).any():
-                    product = self._product(option, images, weights, words, tile_major)
-                    yield Choice(there, product)
+                    yield Choice(there, self._product(option, weights, words, tile_major))
 
-    def _jobs(self, images: NDArray[np.int64], words: int) -> list[list[ActJob]]:
+    def _jobs(self, words: int) -> list[list[ActJob]]:
         """Return the jobs to choose from, for each T_R: on chip for good, one column tile."""
         step = self._step
         return [
@@ -181,9 +165,16 @@ class StepGrid:
                 )
             ]
             if step.op == Op.DENSE
-            else _conv_jobs(step, int(joined), self._reader(int(t_r), words))
-            for t_r, joined in zip(self._axes[T_R].flat, images, strict=True)
+            else self._conv_jobs(self._reader(int(t_r), words))
+            for t_r in self._axes[T_R].flat
         ]  # fmt: skip
+
+    def _conv_jobs(self, reader: ReaderSizes) -> list[ActJob]:
+        step, place = self._step, self._step.inputs[0]
+        assert step.window is not None
+        if step.can_join:
+            place = joined(place, step.groups, step.window, self._images, reader)
+        return conv_jobs(place, step.groups, step.window, 1, 0, reader)
 
     def _reader(self, t_r: int, words: int, t_p: int = 64) -> ReaderSizes:
         slots = act_buffer_words(t_p, self._act_bits, self._data_bits, words)
@@ -223,20 +214,12 @@ class StepGrid:
             cost=np.maximum(beats, self._along(T_R, of_tile) * self._along(T_P, pieces) * tiles),
         )
 
-    def _product(
-        self,
-        option: _Option,
-        images: NDArray[np.int64],
-        weights: _Weights,
-        words: int,
-        tile_major: bool,
-    ) -> Product:
+    def _product(self, option: _Option, weights: _Weights, words: int, tile_major: bool) -> Product:
         """Return a product on all engines of one activation buffer."""
         step, job = self._step, option.jobs[0]
         dense = step.op == Op.DENSE
-        joined = self._along(T_R, images)
-        rows = self._images if dense else joined * step.rows
-        jobs = -(-self._images // joined)
+        rows = self._along(T_R, [each.rows for each in option.jobs])
+        jobs = 1 if dense else -(-self._images * step.rows // rows)
         t_r, t_p, t_c = (self._axes[axis] for axis in (T_R, T_P, T_C))
         values = self._descriptor(job)
         loads = [
@@ -257,7 +240,7 @@ class StepGrid:
         blocks = weights.blocks * read_again
         share = passes / (tiles * shared)
         return Product(
-            runs=1 if dense else runs,
+            runs=runs,
             shared=shared,
             rows=rows,
             tile_rows=np.minimum(t_r, rows),
@@ -378,12 +361,6 @@ class _Weights:
     blocks: Number
     whole: Region
     last: Region
-
-
-def _conv_jobs(step: StepWork, images: int, reader: ReaderSizes) -> list[ActJob]:
-    assert step.window is not None
-    place = replace(step.inputs[0], images=images)
-    return conv_jobs(place, step.groups, step.window, 1, 0, reader)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -13,6 +13,7 @@ from typing import cast
 
 from toolflow.emission.address_map import Placement, address_map
 from toolflow.emission.descriptors import can_join, op_of, pixel_bytes, step_places, window_of
+from toolflow.emission.memory_images import ALIGNMENT
 from toolflow.emission.steps import Step, schedule_of
 from toolflow.emulator.integer_network import IntegerNetwork
 from toolflow.fixedpoint import LOGIT_BITS, Format
@@ -31,8 +32,9 @@ class StepWork:
         inputs: one or two maps.
         window: of a convolution or a vector step; a dense layer has none.
         groups, rows, depth, columns: products of an image; of a dense layer rows are 1.
-        out_base, out_channels, out_pixel_bytes, out_stride, out_container: the output's place;
-            the container's bits as log2.
+        out_base: of the output, from where a tensor may begin.
+        out_channels, out_pixel_bytes, out_stride, out_container: of the output; the container's
+            bits as log2.
         image_stride: bytes from an image of the first input to the next.
         can_join: images may share row tiles.
         written: share of the rows that are written: fewer where they are pooled.
@@ -123,7 +125,7 @@ def _step(
         rows=product.rows if product else out.height * out.width,
         depth=product.depth if product else 0,
         columns=product.columns if product else 0,
-        out_base=out.base,
+        out_base=out.base % ALIGNMENT,
         out_channels=out.channels,
         out_pixel_bytes=pixel_bytes(out),
         out_stride=out.image_stride,

@@ -27,10 +27,9 @@ BOUNDS: Mapping[str, str] = MappingProxyType(
 """What a step waits for most, by the cycle model's parts."""
 
 Times = tuple[NDArray[np.float64], NDArray[np.float64]]
-GridKey = tuple[int, int, int, bytes]
 
-STEP_TIMES = 512
-"""Times of a step on a grid, some 0.7 MB, that are kept: compared precisions share them."""
+STEP_TIMES = 1024
+"""Times of a step on a grid, up to 0.7 MB, that are kept: compared precisions share them."""
 
 ENGINE_TIMES = 1024
 
@@ -81,7 +80,8 @@ class Workload:
         self.deepest = max(layer.matmul.depth for layer in network.weight_layers)
         bits = device.port_bits
         self._port = Port(MEMORY_LATENCY, bytes_per_second(device) / clock_hz(device) * 8 / bits)
-        self._grids: dict[GridKey, tuple[StepGrid, ...]] = {}
+        self._axes: dict[bytes, Axes] = {}
+        self._grid = lru_cache(STEP_TIMES)(self._make_grid)
         self._step_times = lru_cache(STEP_TIMES)(self._find_step_times)
         self._engine_times = lru_cache(ENGINE_TIMES)(self._find_engine_time)
 
@@ -141,23 +141,27 @@ class Workload:
         """
         self._check_windows(weight_bits)
         steps = self._steps(*bits, int(np.gcd.reduce(axes[2].reshape(-1))))
-        key = (*bits, batch, b"".join(axis.tobytes() + b"/" for axis in axes))
-        if key not in self._grids:
-            self._grids[key] = tuple(
-                StepGrid(step, axes, bits[0], self._device.port_bits, batch) for step in steps
-            )
+        key = b"".join(axis.tobytes() + b"/" for axis in axes)
+        self._axes[key] = axes
         times = [
-            self._step_times(key, place, _weight_bits(step, weight_bits))
-            for place, step in enumerate(steps)
+            self._step_times(
+                step, key, bits[0], batch, _weight_bits(step, weight_bits), step is steps[-1]
+            )
+            for step in steps
         ]
         seconds = np.sum([total for total, _ in times], axis=0) / clock_hz(self._device) / batch
         beats = np.sum([beats for _, beats in times], axis=0) / batch
         return seconds, beats * (self._device.port_bits // 8)
 
-    def _find_step_times(self, key: GridKey, place: int, weight_bits: int) -> Times:
+    def _make_grid(self, step: StepWork, axes: bytes, act_bits: int, batch: int) -> StepGrid:
+        return StepGrid(step, self._axes[axes], act_bits, self._device.port_bits, batch)
+
+    def _find_step_times(
+        self, step: StepWork, axes: bytes, act_bits: int, batch: int, weight_bits: int, last: bool
+    ) -> Times:
         """Return a step's cycles and beats on a grid; ``weight_bits`` are read of a weight."""
-        grids = self._grids[key]
-        parts = grids[place].cycles(weight_bits, 0, self._port, last=place == len(grids) - 1)
+        grid = self._grid(step, axes, act_bits, batch)
+        parts = grid.cycles(weight_bits, 0, self._port, last=last)
         return np.asarray(parts.total), np.asarray(parts.beats)
 
     def _check_windows(self, weight_bits: Sequence[int]) -> None:

@@ -88,9 +88,10 @@ bench: setup-dev ## measure, into build/bench.json
 	@mkdir -p build
 	$(VENV_PYTHON) scripts/bench.py
 
-figures: setup-dev ## the accuracy figures and tables (docs/accuracy.md), into build/figures/
+figures: setup-dev ## the figures and tables of accuracy and speed, into build/figures/
 	@mkdir -p build
 	$(VENV_PYTHON) scripts/figures.py $(foreach name,$(NETWORKS),--network $(name))
+	$(VENV_PYTHON) scripts/speed_figures.py
 
 setup: setup-dev ## only set up .venv, with everything
 

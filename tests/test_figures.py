@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -16,15 +17,16 @@ from toolflow.study.records import ROWS
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import figures
+import speed_figures
 
 Rows = list[dict[str, str]]
 
 DIGITS = """
 [defaults]
-wordlengths = ["8", "2/4"]
+wordlengths = ["8", "4", "2/4"]
 cumulative = ["4"]
 ablation = ["2/4"]
-forwarded = ["2/4"]
+forwarded = ["4", "2/4"]
 tolerances = [0.01, 0.05]
 statistics_images = 16
 
@@ -184,3 +186,127 @@ def test_the_shipped_list_is_sound() -> None:
     assert {"lenet_digits", "vgg_cifar10", "tiny_darknet"} <= {entry.name for entry in entries}
     for entry in entries:
         assert {*entry.cumulative, *entry.ablation} <= {*entry.wordlengths, *entry.ablation}
+
+
+SPEED = """
+devices = ["zc706"]
+tolerances = [0.01, 0.05]
+
+[[network]]
+name = "lenet"
+model = "examples/lenet_digits.onnx"
+accuracy_of = "digits"
+stated = { lpu = "4", loss = 0.03, baselines = ["6", "8"] }
+
+[[network]]
+name = "unstudied"
+model = "examples/lenet_digits.onnx"
+accuracy_of = "nobody"
+"""
+
+
+@pytest.fixture(scope="module")
+def speed(output: Path) -> Path:
+    """The folder of the speed figures, of the accuracies of ``output``."""
+    (output / "speed.toml").write_text(SPEED)
+    assert run_speed(output) == 0
+    return output / "out" / "speed"
+
+
+def run_speed(output: Path) -> int:
+    return speed_figures.main(
+        ["--list", str(output / "speed.toml"), "--figures", str(output / "out")]
+    )
+
+
+def speed_rows(speed: Path, name: str) -> Rows:
+    with (speed / name).open(newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def test_speed_files(speed: Path) -> None:
+    names = {path.name for path in speed.iterdir()}
+    assert names == {"throughput.csv", "speedup.csv", "lenet.png", "speed.md"}
+    assert "stated" in (speed / "speed.md").read_text()
+
+
+def test_throughput_against_wordlength(speed: Path) -> None:
+    table = speed_rows(speed, "throughput.csv")
+    assert [row["weight_bits"] for row in table] == ["8", "7", "6", "5", "4", "3", "2"]
+    for row in table:
+        peak = 2 * int(row["t_p"]) * int(row["t_c"]) * 150e6 / 1e9
+        assert float(row["peak_gops"]) == pytest.approx(peak, rel=1e-5)
+        assert 0 < float(row["gops"]) <= peak
+
+
+def test_speedups_compare_what_meets_the_tolerance(output: Path, speed: Path) -> None:
+    accuracy = {
+        (row["method"], f"{row['weight_bits']}/{row['act_bits']}"): float(row["top1"])
+        for row in rows(output, "wordlength.csv")
+    }
+    forwarded = {
+        (
+            row["method"],
+            f"{row['weight_bits']}/{row['act_bits']}",
+            row["tolerance"],
+        ): row["forwarded_check"]
+        for row in rows(output, "forwarded.csv")
+    }
+    table = speed_rows(speed, "speedup.csv")
+    measured = [row for row in table if row["protocol"] != "stated"]
+    assert {row["protocol"] for row in measured} == {"paper", "ours"}
+    for row in measured:
+        method = row["protocol"]
+        required = accuracy[method, "8/8"] - float(row["tolerance"])
+        assert accuracy[method, row["baseline"]] >= required
+        assert row["forwarded"] == forwarded[method, row["lpu"], row["tolerance"]]
+        if method == "paper":
+            assert {row["lpu"], row["baseline"]} <= {"8/8", "4/4"}
+        ratio = float(row["images_per_s"]) / float(row["baseline_images_per_s"])
+        assert float(row["speedup"]) == pytest.approx(ratio, rel=1e-4)
+
+
+def test_what_is_stated(speed: Path) -> None:
+    stated = [row for row in speed_rows(speed, "speedup.csv") if row["protocol"] == "stated"]
+    assert [(row["tolerance"], row["baseline"]) for row in stated] == [
+        ("0.01", "6/6"), ("0.01", "8/8"), ("0.05", "6/6"), ("0.05", "8/8"),
+    ]  # fmt: skip
+    assert [float(row["forwarded"]) for row in stated] == pytest.approx([0.02, 0.02, 0, 0])
+    assert {row["added_error"] for row in stated} == {""}
+
+
+def changed(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (changed("zc706", "no_board"), "no_board"),
+        (changed("loss = 0.03", "loss = 3"), "loss"),
+        (changed('accuracy_of = "digits"', 'accuracy_of = "nobody"'), "make figures"),
+        (changed("tolerances", "tolerance"), "tolerance"),
+        (changed("[[", "[[["), "TOML"),
+    ],
+)
+def test_bad_speed_lists(
+    output: Path, capsys: pytest.CaptureFixture[str], change: Callable[[str], str], said: str
+) -> None:
+    (output / "speed.toml").write_text(change(SPEED))
+    assert run_speed(output) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+
+
+def test_accuracies_of_an_earlier_version(
+    output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(output / "out" / "digits", tmp_path / "digits")
+    table = tmp_path / "digits" / "forwarded.csv"
+    table.write_text(table.read_text().replace(",method,", ",methods,"))
+    (tmp_path / "list.toml").write_text(SPEED)
+    arguments = ["--list", str(tmp_path / "list.toml"), "--figures", str(tmp_path)]
+    assert speed_figures.main(arguments) == 2
+    assert "run `make figures`" in capsys.readouterr().err
+    assert not (tmp_path / "speed").exists()

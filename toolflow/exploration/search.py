@@ -459,7 +459,8 @@ class Explorer:
         fresh = np.diff(groups, axis=1, prepend=-1).reshape(-1) > 0
         fitting = np.flatnonzero(fresh & (used <= self._limits[:, None]).all(axis=0))
         costs = np.vstack([used, space.moved[engines]])[:, fitting]
-        front, kept = np.empty(costs.shape), []
+        front = np.empty(costs.shape)
+        kept: list[int] = []
         for place, k in enumerate(fitting):
             cost, found = costs[:, place : place + 1], len(kept)
             if not (front[:, :found] <= cost).all(axis=0).any():

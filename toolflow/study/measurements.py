@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ SPEED_BATCH = 32
 
 HPU_SUFFIX = "_hpu"
 """Ends the method's name in the rows of HPUs that share their words with an LPU."""
+
+FULL = MappingProxyType({"paper": PAPERS, "ours": OURS})
+"""The methods that are measured at all wordlengths, with their CEUs."""
 
 Progress = Callable[[str], None]
 
@@ -103,7 +107,7 @@ class Study:
         self._quantiser = Quantiser(study, threads)
         self._measured: dict[tuple[Recipe, Precision], Measured | None] = {}
         self._hpu_logits: tuple[IntegerNetwork, IntArray] | None = None
-        self._outcomes: dict[Precision, tuple[Outcomes, Outcomes]] = {}
+        self._outcomes: dict[tuple[str, Precision], tuple[Outcomes, Outcomes]] = {}
         self._speed: list[SpeedRow] = []
 
     def run(self) -> StudyResults:
@@ -115,9 +119,10 @@ class Study:
         ablation = tuple(self._ablation())
         self._progress("tuning of the confidence evaluation")
         forwarded = tuple(
-            self._forwarded(precision, tolerance)
+            self._forwarded(method, precision, tolerance)
+            for method in FULL
             for precision in entry.forwarded
-            if precision in self._outcomes
+            if (method, precision) in self._outcomes
             for tolerance in entry.tolerances
         )
         return StudyResults(wordlength, ablation, forwarded, tuple(self._speeds()))
@@ -130,7 +135,7 @@ class Study:
             Precision(FLOAT_BITS, FLOAT_BITS), "float", self._score(_ranks(check.float_logits), 0)
         )
         for name, recipe in CUMULATIVE.items():
-            full = recipe in (PAPERS, OURS)
+            full = recipe in FULL.values()
             for precision in entry.wordlengths if full else entry.cumulative:
                 measured = self._measure(name, recipe, precision)
                 if measured is None:
@@ -175,9 +180,10 @@ class Study:
             self._progress(f"{name} at {precision} left out: {error}")
             return None
         check = self._logits(pair.lpu, pair.hpu, self._study.check)
-        if recipe == OURS and precision in self._study.entry.forwarded:
+        methods = [method for method, full in FULL.items() if recipe == full]
+        if methods and precision in self._study.entry.forwarded:
             tune = self._logits(pair.lpu, pair.hpu, self._study.tune)
-            self._outcomes[precision] = (
+            self._outcomes[methods[0], precision] = (
                 self._outcomes_on(tune, self._study.tune),
                 self._outcomes_on(check, self._study.check),
             )
@@ -237,14 +243,15 @@ class Study:
         scale = exp_scale(logits.lpu_frac)
         return outcomes_of(logits.lpu, logits.hpu, images.labels, scale, self._study.top)
 
-    def _forwarded(self, precision: Precision, tolerance: float) -> ForwardedRow:
-        tune, check = self._outcomes[precision]
+    def _forwarded(self, method: str, precision: Precision, tolerance: float) -> ForwardedRow:
+        tune, check = self._outcomes[method, precision]
         estimated = _settled(Estimated(tolerance), tune, check)
         certified = _settled(Guaranteed(tolerance, DEFAULT_CONFIDENCE, tune.images), tune, check)
         return ForwardedRow(
             network=self._study.name,
             weight_bits=precision.weight_bits,
             act_bits=precision.act_bits,
+            method=method,
             metric=self._study.entry.metric,
             tolerance=tolerance,
             tune_images=tune.images,
@@ -277,8 +284,8 @@ class Study:
             ratio = row.value / base
             yield SpeedRow(name, f"{row.name}_vs_float", ratio, "ratio", row.note)
         for (recipe, precision), measured in self._measured.items():
-            if recipe in (PAPERS, OURS) and measured is not None:
-                method = "paper" if recipe == PAPERS else "ours"
+            if recipe in FULL.values() and measured is not None:
+                method = next(name for name, full in FULL.items() if recipe == full)
                 title = f"quantiser_{method}_{precision}"
                 yield SpeedRow(name, title, measured.seconds, "s", "one precision, LPU and HPU")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -24,7 +24,12 @@ HPU_PRECISION = Precision(8, 8)
 LEAST_BITS = 2
 
 
-def _precision(text: Any) -> Precision:
+def parse_precision(text: Any) -> Precision:
+    """Return the precision that ``N`` or ``W/A`` (weight bits / activation bits) says.
+
+    Raises:
+        ValueError: it is neither, or too narrow or too wide.
+    """
     parts = str(text).split("/")
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):
         raise ValueError(f"{text!r} is not N or W/A (weight bits / activation bits)")
@@ -35,7 +40,7 @@ def _precision(text: Any) -> Precision:
     return precision
 
 
-Wordlengths = tuple[Annotated[Precision, BeforeValidator(_precision)], ...]
+Wordlengths = tuple[Annotated[Precision, BeforeValidator(parse_precision)], ...]
 
 
 class NetworkEntry(BaseModel):
@@ -144,9 +149,9 @@ def require_files(entry: NetworkEntry, data: Path) -> None:
         MissingDataError: one is not.
     """
     for spec in (entry.model, entry.tune, entry.check):
-        located = _located(spec, data)
-        if not spec.startswith("digits:") and not _file_of(located).exists():
-            raise MissingDataError(f"{_file_of(located)} is not there")
+        path = _file_of(located(spec, data))
+        if not spec.startswith("digits:") and not path.exists():
+            raise MissingDataError(f"{path} is not there")
 
 
 def load_entry(entry: NetworkEntry, data: Path, threads: int, images: int | None) -> StudyNetwork:
@@ -156,7 +161,7 @@ def load_entry(entry: NetworkEntry, data: Path, threads: int, images: int | None
         UserError: a file is missing or cannot be read.
     """
     require_files(entry, data)
-    network = load_network(Path(_located(entry.model, data)))
+    network = load_network(Path(located(entry.model, data)))
     tune = _evaluation_set(entry, entry.tune, network, data, threads)
     check = _evaluation_set(entry, entry.check, network, data, threads)
     return StudyNetwork(entry, network, tune, check if images is None else first_of(check, images))
@@ -176,18 +181,19 @@ def first_of(evaluation: EvaluationSet, images: int) -> EvaluationSet:
 def _evaluation_set(
     entry: NetworkEntry, spec: str, network: Network, data: Path, threads: int
 ) -> EvaluationSet:
-    samples = load_samples(_located(spec, data), network)
+    samples = load_samples(located(spec, data), network)
     images: NDArray[np.float32] = preprocess(samples, network.preprocessing)
     logits = float_logits(network, images, threads)
     return shuffled(spec, images, samples.labels, logits, int(entry.metric[3:]))
 
 
-def _located(spec: str, data: Path) -> str:
+def located(spec: str, data: Path) -> str:
+    """Return where a file of the list is."""
     if spec.startswith("digits:"):
         return spec
     return str((REPOSITORY if spec.startswith("examples/") else data) / spec)
 
 
-def _file_of(located: str) -> Path:
-    head, _, _ = located.rpartition(":")
-    return Path(head if head.lower().endswith(".npz") else located)
+def _file_of(place: str) -> Path:
+    head, _, _ = place.rpartition(":")
+    return Path(head if head.lower().endswith(".npz") else place)

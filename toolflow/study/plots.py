@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from toolflow.report.plots import DPI
 from toolflow.study.records import AblationRow, AccuracyRow, ForwardedRow, StudyResults
+from toolflow.study.speedup import SpeedupRow, ThroughputRow
 
 _LINES = (
     ("paper", "C0", "-", "o"),
@@ -35,6 +36,53 @@ def draw_figures(results: StudyResults, folder: Path) -> None:
                 FigureCanvasAgg(figure)
                 draw(results, [figure.add_subplot(1, panels, k + 1) for k in range(panels)])
                 figure.savefig(folder / name, dpi=DPI, metadata={"Software": None})
+
+
+def draw_speed(
+    throughput: Sequence[ThroughputRow], speedup: Sequence[SpeedupRow], folder: Path
+) -> None:
+    """Draw throughput against wordlength and speed-up against tolerance, a figure a network."""
+    devices = list(dict.fromkeys(row.device for row in throughput))
+    with mpl.rc_context({"axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
+        for network in dict.fromkeys(row.network for row in throughput):
+            figure = Figure(figsize=(12.0, 3.8), layout="constrained")
+            FigureCanvasAgg(figure)
+            first, *others = figure.subplots(1, 1 + len(devices))
+            _throughput([row for row in throughput if row.network == network], first)
+            for device, axes in zip(devices, others, strict=True):
+                rows = [row for row in speedup if (row.network, row.device) == (network, device)]
+                _speedup(rows, axes)
+            figure.savefig(folder / f"{network}.png", dpi=DPI, metadata={"Software": None})
+
+
+def _throughput(rows: Sequence[ThroughputRow], axes: Axes) -> None:
+    for k, device in enumerate(dict.fromkeys(row.device for row in rows)):
+        line = [row for row in rows if row.device == device]
+        bits = [row.weight_bits for row in line]
+        axes.plot(bits, [row.gops for row in line], f"C{k}o-", ms=4, label=device)
+        axes.plot(bits, [row.peak_gops for row in line], f"C{k}:", label=f"{device}, peak")
+    axes.set(xlabel="wordlength", ylabel="GOp/s", title=f"{rows[0].network}: single stages")
+    axes.legend(fontsize=8)
+
+
+def _speedup(rows: Sequence[SpeedupRow], axes: Axes) -> None:
+    lines: dict[str, list[SpeedupRow]] = {}
+    for row in rows:
+        stated = f"stated, ideal CEU, to {row.baseline}"
+        lines.setdefault(stated if row.protocol == "stated" else row.protocol, []).append(row)
+    for label, line in lines.items():
+        style = ":" if line[0].protocol == "stated" else "-"
+        tolerances = [100 * row.tolerance for row in line]
+        axes.plot(
+            tolerances, [row.speedup for row in line], ls=style, marker="o", ms=4, label=label
+        )
+    axes.axhline(1, color="k", lw=1, ls="--")
+    axes.set(
+        xlabel="allowed rise of the error [points]",
+        ylabel="speed-up over a single stage",
+        title=f"{rows[0].network} on {rows[0].device}",
+    )
+    axes.legend(fontsize=7)
 
 
 def _bits(row: AccuracyRow | AblationRow | ForwardedRow) -> str:
@@ -83,7 +131,7 @@ def _ablation(results: StudyResults, panels: list[Axes]) -> None:
 
 
 def _forwarded(results: StudyResults, panels: list[Axes]) -> None:
-    rows = results.forwarded
+    rows = [row for row in results.forwarded if row.method == "ours"]
     for k, bits in enumerate(dict.fromkeys(_bits(row) for row in rows)):
         line = [row for row in rows if _bits(row) == bits]
         percent = [100 * row.tolerance for row in line]

@@ -6,7 +6,10 @@ import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FLOAT_BITS = 32
 
@@ -50,6 +53,7 @@ class AblationRow:
 class ForwardedRow:
     """A cascade tuned for a tolerance: by an estimate, and (``certified_``) by a guarantee.
 
+    ``method`` is the quantiser's of both units.
     Added errors are the cascade's error less the HPU's, -1..1; ``bound`` is the upper bound of the
     one on the images that tuning did not see, at 95 %.
     """
@@ -57,6 +61,7 @@ class ForwardedRow:
     network: str
     weight_bits: int
     act_bits: int
+    method: str
     metric: str
     tolerance: float
     tune_images: int
@@ -123,11 +128,18 @@ class StudyResults:
 def write_tables(results: StudyResults, folder: Path) -> None:
     """Write every table into the folder."""
     for name, rows in results.tables.items():
-        with (folder / name).open("w", newline="", encoding="utf-8") as text:
-            columns = [field.name for field in fields(ROWS[name])]
-            writer = csv.DictWriter(text, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({k: _cell(v) for k, v in asdict(row).items()} for row in rows)
+        write_rows(folder / name, ROWS[name], rows)
+
+
+def write_rows(
+    path: Path, kind: type[DataclassInstance], rows: Sequence[DataclassInstance]
+) -> None:
+    """Write a table of dataclasses of one kind."""
+    with path.open("w", newline="", encoding="utf-8") as text:
+        columns = [field.name for field in fields(kind)]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: _cell(v) for k, v in asdict(row).items()} for row in rows)
 
 
 def _cell(value: Any) -> Any:

@@ -40,7 +40,13 @@ def markdown(folder: Path) -> str:
         parts += [
             f"### Images forwarded [%] and {metric} error added [points] on unseen images",
             _table(
-                ["LPU", "tolerance", *_CASCADE, *[f"certified: {name}" for name in _CASCADE]],
+                [
+                    "method",
+                    "LPU",
+                    "tolerance",
+                    *_CASCADE,
+                    *[f"certified: {name}" for name in _CASCADE],
+                ],
                 [_cascade(row) for row in forwarded],
             ),
         ]
@@ -53,6 +59,44 @@ def markdown(folder: Path) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def speed_markdown(folder: Path) -> str:
+    """Return the tables of ``throughput.csv`` and ``speedup.csv``."""
+    throughput = read_table(folder / "throughput.csv")
+    speedup = read_table(folder / "speedup.csv")
+    places = list(dict.fromkeys((row["network"], row["device"]) for row in speedup))
+    bits = list(dict.fromkeys(_bits(row) for row in throughput))
+    sustained = {(row["network"], row["device"], _bits(row)): _sustained(row) for row in throughput}
+    parts = [
+        "### Best single stages: GOp/s sustained over the whole network (of the array's peak)",
+        _table(
+            ["network", "device", *bits],
+            [[*place, *[sustained.get((*place, each), "") for each in bits]] for place in places],
+        ),
+        "### Cascades beside the best single stage for the same tolerance",
+        _table(
+            [
+                "network", "device", "protocol", "accuracy of", "tolerance", "LPU", "forwarded",
+                "error added", "cascade, GOp/s", "single stage", "speed-up",
+            ],
+            [
+                [
+                    row["network"], row["device"], row["protocol"], row["accuracy_of"],
+                    _percent(row["tolerance"]), row["lpu"], _percent(row["forwarded"]),
+                    _percent(row["added_error"]), f"{float(row['gops']):,.0f}", row["baseline"],
+                    f"{float(row['speedup']):.2f}x",
+                ]
+                for row in speedup
+            ],
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _sustained(row: Record) -> str:
+    gops, peak = float(row["gops"]), float(row["peak_gops"])
+    return f"{gops:,.0f} ({gops / peak:.0%})"
 
 
 def _bits(row: Record) -> str:
@@ -71,7 +115,7 @@ def _ablated(row: Record) -> str:
 def _cascade(row: Record) -> list[str]:
     columns = ("tolerance", "forwarded_check", "added_error_check", "bound_check")
     certified = tuple(f"certified_{name}" for name in columns[1:])
-    return [_bits(row), *[_percent(row[name]) for name in (*columns, *certified)]]
+    return [row["method"], _bits(row), *[_percent(row[name]) for name in (*columns, *certified)]]
 
 
 def _pivot(rows: list[Record], column: str, cell: Callable[[Record], str]) -> str:

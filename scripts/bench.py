@@ -1,6 +1,8 @@
 """Speed and memory, measured in one run, as ratios where machines differ.
 
-Writes ``build/bench.json``: a list of ``{name, value, unit, note}``.
+Writes ``build/bench.json``: a list of ``{name, value, unit, note}``; ``build/bench/cycles.csv``:
+every step of the networks that were simulated, its cycles and the model's. hls4ml is measured in an
+environment of its own, made the first time; where that cannot be, it is left out and said so.
 """
 
 from __future__ import annotations
@@ -12,15 +14,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from measurement import Measurement
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from bench_rtl import rtl_speed  # noqa: E402
 
 from toolflow.emulator.exact_float import Emulator  # noqa: E402
 from toolflow.emulator.integer_network import quantise_images  # noqa: E402
@@ -31,18 +36,12 @@ from toolflow.quantisation.scheme import Precision  # noqa: E402
 
 MODEL = ROOT / "examples" / "vgg_cifar10.onnx"
 OUTPUT = ROOT / "build" / "bench.json"
+FOLDER = ROOT / "build" / "bench"
+DATA = Path(os.environ.get("CASCADE_DATA") or ROOT.parent / "shared" / "data")
+HLS4ML_LOCK = ROOT / "requirements" / "hls4ml.lock"
+HLS4ML_IMAGES = 8
 IMAGES = 512
 ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One line of the benchmark."""
-
-    name: str
-    value: float
-    unit: str
-    note: str
 
 
 def rate(images: int, run: Callable[[], object]) -> float:
@@ -81,6 +80,51 @@ def emulator_speed(threads: int) -> Iterator[Measurement]:
         yield Measurement(
             f"emulator_{bits}bit_vs_onnxruntime", speed / base, "ratio", "aim: at least 0.5"
         )
+    yield from hls4ml_speed(speed)
+
+
+def hls4ml_speed(ours: float) -> Iterator[Measurement]:
+    """Measure hls4ml's compiled emulation of the same network; ``ours``: the emulator's rate."""
+    try:
+        python = hls4ml_python()
+        done = subprocess.run(
+            [
+                python, str(ROOT / "scripts" / "hls4ml_speed.py"), str(MODEL), str(HLS4ML_IMAGES),
+                str(FOLDER / "hls4ml"),
+            ],
+            check=True, cwd=FOLDER, capture_output=True, text=True,
+        )  # fmt: skip
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "").strip().splitlines()[-1:]
+        print(f"hls4ml is left out: {' '.join(last) or error}", flush=True)
+        return
+    found = json.loads(done.stdout.splitlines()[-1])
+    note = f"{MODEL.name}, fixed<16,6>, io_stream, {HLS4ML_IMAGES} images, one thread"
+    yield Measurement("hls4ml_compile", found["compile_s"], "s", note)
+    yield Measurement("hls4ml_emulation", found["images_per_s"], "images/s", note)
+    yield Measurement("emulator_4bit_vs_hls4ml", ours / found["images_per_s"], "ratio", note)
+
+
+def hls4ml_python() -> str:
+    """Return the Python of hls4ml's environment, which is made if it is not there.
+
+    Raises:
+        subprocess.CalledProcessError: it could not be made.
+    """
+    made, ready = FOLDER / "hls4ml-env", FOLDER / "hls4ml-env" / "ready"
+    python = str(made / "bin" / "python")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not ready.exists():
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(made)],
+            [
+                python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q",
+                "--only-binary=:all:", "--require-hashes", "--no-deps", "-r", str(HLS4ML_LOCK),
+            ],
+        ):  # fmt: skip
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        ready.touch()
+    return python
 
 
 def plan_cost() -> Iterator[Measurement]:
@@ -105,7 +149,12 @@ def plan_cost() -> Iterator[Measurement]:
 
 def main() -> None:
     """Run everything and write the file."""
-    measurements = [*plan_cost(), *emulator_speed(os.cpu_count() or 1)]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    measurements = [
+        *plan_cost(),
+        *emulator_speed(os.cpu_count() or 1),
+        *rtl_speed(ROOT, DATA, FOLDER / "cycles.csv"),
+    ]
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps([asdict(m) for m in measurements], indent=1) + "\n")
     for m in measurements:

@@ -15,7 +15,7 @@ from toolflow.errors import UserError
 from toolflow.fixedpoint import Format
 from toolflow.quantisation.scheme import Precision, Scheme, WeightFormat
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 PLAN_FILE = "plan.json"
 MODEL_FILE = "model.onnx"
 
@@ -272,7 +272,8 @@ class DeviceRecord:
     """The device the design was made for; ``clock_mhz`` is what was assumed.
 
     ``axi_bits`` is the data width of the engines' memory ports, 64 or 128; ``dsp_bits`` that of a
-    DSP block's wide operand.
+    DSP block's wide operand. ``lut_band`` and ``ff_band`` say how far predicted areas of engines
+    were off where engines were synthesised, as shares; None: none were for that family.
     """
 
     name: str
@@ -285,6 +286,8 @@ class DeviceRecord:
     axi_bits: int
     dsp_bits: int
     clock_mhz: float
+    lut_band: float | None
+    ff_band: float | None
 
 
 @dataclass(frozen=True)

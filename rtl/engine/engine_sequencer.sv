@@ -345,16 +345,17 @@ module engine_sequencer
   end
 
   // Rows of jobs: a dense layer's are the images; a tile-major step's all images'.
-  logic [31:0] rows_each, padded_each, jobs_of_all;
+  logic [31:0]          rows_each, padded_each;
+  logic [CountBits-1:0] jobs_of_all;
 
-  assign jobs_of_all = (32'(images_q) + 32'(joined) - 1'b1) >> layer_q.images_log;
+  assign jobs_of_all = CountBits'((17'(images_q) + 17'(joined) - 1'b1) >> layer_q.images_log);
   assign rows_each   = is_dense ? 32'd1 : layer_q.rows;
   assign padded_each = is_dense ? 32'd1 : layer_q.padded_rows;
 
   always_ff @(posedge clk_i) begin
     if (state_q == Address) begin
-      weight_rows_o <= (is_dense || tile_major) ? jobs_of_all * padded_each : padded_each;
-      record_rows_o <= (is_dense || tile_major) ? jobs_of_all * rows_each : rows_each;
+      weight_rows_o <= (is_dense || tile_major) ? 32'(jobs_of_all) * padded_each : padded_each;
+      record_rows_o <= (is_dense || tile_major) ? 32'(jobs_of_all) * rows_each : rows_each;
     end
   end
 

@@ -10,6 +10,7 @@ from toolflow.confidence.protocol import AddedError
 from toolflow.emulator.integer_network import IntegerLrn, IntegerMatmul
 from toolflow.exploration.search import Engine
 from toolflow.fixedpoint import Format
+from toolflow.hardware.bands import area_band
 from toolflow.hardware.devices import Device
 from toolflow.hardware.packing import wide_operand
 from toolflow.network.graph import Network, WeightLayer
@@ -54,6 +55,7 @@ def plan_of(
     cascade, baseline = decisions.cascade, decisions.baseline
     lpu, hpu = cascade.finalist.candidate, decisions.hpu
     setting, scale, design = cascade.setting, lpu.exp_scale, cascade.design
+    band = area_band(device)
     return Plan(
         schema_version=SCHEMA_VERSION,
         tool_version=__version__,
@@ -77,6 +79,8 @@ def plan_of(
             axi_bits=device.port_bits,
             dsp_bits=wide_operand(device),
             clock_mhz=device.clock_mhz,
+            lut_band=band.lut if band else None,
+            ff_band=band.ff if band else None,
         ),
         hpu=_unit(hpu),
         lpu=_unit(lpu),

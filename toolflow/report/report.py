@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import ceil
 from pathlib import Path
 
 from toolflow.plan import BaselineRecord, EngineRecord, Plan, UnitRecord
@@ -93,7 +94,16 @@ UNIT_HEADER = ("", "LPU", "HPU", "single stage")
 def unit_rows(plan: Plan) -> tuple[tuple[str, ...], ...]:
     """Return a row a property: tiles, array, resources, cycles; a column a unit."""
     units = (plan.design.lpu, plan.design.hpu, plan.baseline.design)
-    return tuple((name, *(text(engine) for engine in units)) for name, text in _UNIT_PROPERTIES)
+    bands = {"LUT": plan.device.lut_band, "FF": plan.device.ff_band}
+    return tuple(
+        (f"{name}{_band(bands.get(name))}", *(text(engine) for engine in units))
+        for name, text in _UNIT_PROPERTIES
+    )
+
+
+def _band(share: float | None) -> str:
+    """Return how far a prediction may be off, in whole percent upwards."""
+    return "" if share is None else f" (± {ceil(100 * share)} %)"
 
 
 _UNIT_PROPERTIES: tuple[tuple[str, Callable[[EngineRecord], str]], ...] = (
@@ -109,6 +119,13 @@ _UNIT_PROPERTIES: tuple[tuple[str, Callable[[EngineRecord], str]], ...] = (
     ("cycles an image of an engine", lambda e: f"{e.cycles_per_image:,.0f}"),
     ("images/s alone", lambda e: f"{e.images_per_s:,.0f}"),
 )
+
+
+def _areas(plan: Plan) -> str:
+    """Return what is known of the error of areas."""
+    if plan.device.lut_band is None:
+        return " of another FPGA family (of this one none was synthesised)"
+    return ", the band what the worst of them is off (`scripts/measure_engines.py`)"
 
 
 def render_report(plan: Plan, plots: Sequence[str]) -> str:
@@ -128,8 +145,8 @@ def render_report(plan: Plan, plots: Sequence[str]) -> str:
 {_holding(plan)}
 
 Rates and resources are predictions. Cycles are those of the model that tests hold to the RTL
-(`simulate` measures them); areas are formulas fitted to synthesised engines, LUT and FF within
-10 %; accuracies are bit-exact on the evaluation images. One of
+(`simulate` measures them); areas are formulas fitted to synthesised engines{_areas(plan)};
+accuracies are bit-exact on the evaluation images. One of
 these images is {_pc(1 / plan.evaluation.images)}; `evaluate` on images that tuning did not see says
 what to expect.
 

@@ -13,6 +13,8 @@ import dataclasses
 import os
 import resource
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -33,7 +35,7 @@ from toolflow.quantisation.scheme import Precision, format_groups
 from toolflow.quantisation.search import Calibration, SchemeSearch
 from toolflow.quantisation.statistics import measure_tensors
 from toolflow.simulation.rtl_sources import ROOT
-from toolflow.simulation.run import Settings, simulate_cascade
+from toolflow.simulation.run import Settings, SimulationResult, simulate_cascade
 from verif.common.cascades import drawn_cascade
 from verif.common.engine_folder import Units, units_of
 
@@ -83,6 +85,65 @@ def sizes_of(tiles: str, act_bits: int, weights: int, acts: int, data_bits: int)
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Engines:
+    """Both units: wordlengths W/A, tiles R,P,C, log2 of their buffers' words."""
+
+    lpu: str = "4/4"
+    hpu: str = "8/8"
+    lpu_tiles: str = "64,32,32"
+    hpu_tiles: str = "64,16,16"
+    weight_words: int = 16
+    act_words: int = 17
+    data_bits: int = 128
+
+    def precisions(self) -> tuple[Precision, Precision]:
+        """Return the LPU's and the HPU's."""
+        return precision_of(self.lpu), precision_of(self.hpu)
+
+    def sizes(self) -> tuple[EngineSizes, EngineSizes]:
+        """Return the LPU's and the HPU's."""
+        low, high = self.precisions()
+        words = self.weight_words, self.act_words, self.data_bits
+        return (
+            sizes_of(self.lpu_tiles, low.act_bits, *words),
+            sizes_of(self.hpu_tiles, high.act_bits, *words),
+        )
+
+
+def simulate_network(
+    network: Network,
+    pixels: FloatArray,
+    engines: Engines,
+    settings: Settings,
+    progress: Callable[[str], None],
+    *,
+    batch: int = 1,
+    beats: float = 4.0,
+    acc_bits: int = 32,
+) -> SimulationResult:
+    """Quantise a network for both units and simulate images on them.
+
+    Args:
+        network: the network.
+        pixels: images, as the network takes them.
+        engines: both units.
+        settings: of the simulation.
+        progress: told what goes on.
+        batch: images at a time.
+        beats: of memory, a cycle, of all ports together.
+        acc_bits: of the accumulators.
+    """
+    low, high = engines.precisions()
+    units = float_units(network, pixels, high, low)
+    folder = FOLDERS / network.name
+    cascade = drawn_cascade(folder, units, engines.sizes(), batch, beats, acc_bits)
+    progress("quantised and written")
+    return simulate_cascade(
+        cascade, quantise_images(pixels, units.hpu.stored_input), settings, progress
+    )
+
+
 def main(
     model: Path,
     data: Annotated[str, typer.Option(help="Images; none: drawn.")] = "",
@@ -112,20 +173,18 @@ def main(
     else:
         rng = np.random.default_rng(2)
         pixels = rng.normal(0, 1, (images, *network.input_shape)).astype(np.float32)
-    begin = time.monotonic()
-    low, high = precision_of(lpu), precision_of(hpu)
-    units = float_units(network, pixels, high, low)
-    sizes = (
-        sizes_of(lpu_tiles, low.act_bits, weight_words, act_words, data_bits),
-        sizes_of(hpu_tiles, high.act_bits, weight_words, act_words, data_bits),
-    )
-    cascade = drawn_cascade(FOLDERS / model.stem, units, sizes, batch, beats, acc_bits)
-    print(f"quantised and written in {time.monotonic() - begin:.0f} s", flush=True)
-    stored = quantise_images(pixels, units.hpu.stored_input)
+    engines = Engines(lpu, hpu, lpu_tiles, hpu_tiles, weight_words, act_words, data_bits)
     settings = Settings(
         images, latency=latency, forward=forward, assertions=assertions, threads=threads
     )
-    result = simulate_cascade(cascade, stored, settings, lambda line: print(line, flush=True))
+    begin = time.monotonic()
+
+    def progress(line: str) -> None:
+        print(f"[{time.monotonic() - begin:4.0f} s] {line}", flush=True)
+
+    result = simulate_network(
+        network, pixels, engines, settings, progress, batch=batch, beats=beats, acc_bits=acc_bits
+    )
     print_simulation(result)
     print(f"peak memory {_peak_gb():.1f} GB, {os.cpu_count()} cores")
 

@@ -127,6 +127,7 @@ def test_tiles_of_one_row(unit: str) -> None:
             Precision(8, 8),
             Precision(5, 6),
             4,
+            images=1,
             ENGINE_CYCLES="4000000",
         )
         == 1

@@ -74,6 +74,7 @@ module act_walk
     logic [7:0]  row;      // of the kernel
     logic [7:0]  run;      // of the row
     offset_t     at;       // slot of the run
+    offset_t     left;     // slots from there to the run's end
     offset_t     offset;   // where the run begins, from the window's first pixel in the line
     pos_t        addr;     // where the kernel row's line begins, from the window's first one
   } depth_t;
@@ -94,22 +95,33 @@ module act_walk
 
   // ---------------------------------------------------------------- this piece
 
-  offset_t             run_slots, run_left;
-  logic [LaneBits-1:0] chunk_slots, lanes_left, count;
-  logic                last_segment, run_ends, last_position, chunk_ends, depth_ends;
+  // What ends here is told from registers alone: constants of the job less one, slots that are left.
+  logic [7:0]          last_kernel_row_q, last_kernel_run_q;
+  logic [15:0]         last_tile_row_q, last_column_q, last_line_q, last_group_q, last_column_tile_q;
+  logic [15:0]         last_block_q;
+  logic                last_segment_q;
+  offset_t             run_slots_q;      // of the segment's runs
+  logic [LaneBits-1:0] lanes_left_q;     // of the beat
 
-  assign last_segment  = segment_q == job_i.segments - 1'b1;
-  assign run_slots     = offset_t'(last_segment ? job_i.last_run_slots : job_i.run_slots);
-  assign run_left      = run_slots - depth_q.at;
+  logic [LaneBits-1:0] chunk_slots, count;
+  logic                run_ends, last_position, chunk_ends, depth_ends;
+
   assign chunk_slots   = job_i.vector
       ? LaneBits'(VectorSlots << (job_i.store_container - 3'(SlotLog))) : LaneBits'(ChunkSlots);
-  assign lanes_left    = chunk_slots - lane_q;
-  assign run_ends      = run_left <= offset_t'(lanes_left);
-  assign count         = run_ends ? LaneBits'(run_left) : lanes_left;
-  assign last_position = depth_q.row == job_i.kernel_rows - 1'b1
-                      && depth_q.run == job_i.kernel_runs - 1'b1;
+  assign run_ends      = depth_q.left <= offset_t'(lanes_left_q);
+  assign count         = run_ends ? LaneBits'(depth_q.left) : lanes_left_q;
+  assign last_position = depth_q.row == last_kernel_row_q && depth_q.run == last_kernel_run_q;
   assign depth_ends    = last_position && run_ends;
-  assign chunk_ends    = job_i.vector ? last_position : depth_ends || count == lanes_left;
+  assign chunk_ends    = job_i.vector ? last_position
+                                      : depth_ends || depth_q.left >= offset_t'(lanes_left_q);
+
+  // Of the segment behind this one, which may be the next tile's first.
+  logic    next_last_segment;
+  offset_t next_run_slots;
+
+  assign next_last_segment = last_segment_q ? job_i.segments == 16'd1
+                                            : segment_q + 16'd2 == job_i.segments;
+  assign next_run_slots    = offset_t'(next_last_segment ? job_i.last_run_slots : job_i.run_slots);
 
   line_t y;
   assign y = window_q.y + line_t'({1'b0, depth_q.row});
@@ -131,8 +143,11 @@ module act_walk
     next_position     = depth_q;
     next_position.run = depth_q.run + 1'b1;
     next_position.offset = depth_q.offset + offset_t'(job_i.kernel_step);
-    if (!job_i.vector) next_position.at = '0;
-    if (depth_q.run == job_i.kernel_runs - 1'b1) begin
+    if (!job_i.vector) begin
+      next_position.at   = '0;
+      next_position.left = run_slots_q;
+    end
+    if (depth_q.run == last_kernel_run_q) begin
       next_position.run    = '0;
       next_position.offset = '0;
       next_position.row    = depth_q.row + 1'b1;
@@ -145,14 +160,20 @@ module act_walk
     next_lane  = '0;
     if (job_i.vector) begin
       if (last_position) begin
-        next_depth    = '0;
-        next_depth.at = depth_q.at + offset_t'(chunk_slots);
+        next_depth      = '0;
+        next_depth.at   = depth_q.at + offset_t'(chunk_slots);
+        next_depth.left = depth_q.left - offset_t'(chunk_slots);
       end else begin
         next_depth = next_position;
       end
     end else begin
-      if (run_ends) next_depth = next_position;
-      else next_depth.at = depth_q.at + offset_t'(count);
+      if (run_ends) begin
+        next_depth = next_position;
+      end else begin
+        // The run goes on: the piece had all lanes that were left.
+        next_depth.at   = depth_q.at + offset_t'(lanes_left_q);
+        next_depth.left = depth_q.left - offset_t'(lanes_left_q);
+      end
       if (!chunk_ends) next_lane = lane_q + count;
     end
   end
@@ -163,11 +184,11 @@ module act_walk
   window_t next_window;
   offset_t row_end;  // dense: what follows the row
 
-  assign last_row   = row_q == job_i.tile_rows - 1'b1 || 32'(row_q) + 1'b1 == rows_q;
+  assign last_row   = row_q == last_tile_row_q || 32'(row_q) + 1'b1 == rows_q;
   assign last_tile  = rows_q <= 32'(job_i.tile_rows);
-  assign line_ends  = window_q.column == job_i.out_width - 1'b1;
-  assign image_ends = window_q.line == job_i.out_height - 1'b1;
-  assign row_end    = window_q.x + run_slots;
+  assign line_ends  = window_q.column == last_column_q;
+  assign image_ends = window_q.line == last_line_q;
+  assign row_end    = window_q.x + run_slots_q;
 
   always_comb begin
     next_window = window_q;
@@ -208,15 +229,14 @@ module act_walk
   pos_t load_end, next_load, next_load_addr;
 
   assign segment_ends = chunk_ends && depth_ends && last_row;
-  assign tile_ends    = segment_ends && last_segment;
+  assign tile_ends    = segment_ends && last_segment_q;
   assign pass_ends    = tile_ends && last_tile;
-  assign group_ends   = pass_ends && column_tile_q == job_i.column_tiles - 1'b1;
-  assign block_ends   = group_ends && group_q == job_i.groups - 1'b1;
-  assign job_ends     = block_ends && block_q == job_i.blocks - 1'b1;
+  assign group_ends   = pass_ends && column_tile_q == last_column_tile_q;
+  assign block_ends   = group_ends && group_q == last_group_q;
+  assign job_ends     = block_ends && block_q == last_block_q;
 
   // A resident block is kept until its last pass.
-  assign hold = job_i.resident && !(column_tile_q == job_i.column_tiles - 1'b1
-                                    && group_q == job_i.groups - 1'b1);
+  assign hold = job_i.resident && !(column_tile_q == last_column_tile_q && group_q == last_group_q);
 
   assign load_end       = load_addr_q + PosBits'(job_i.load_slots) + PosBits'(BeatSlots - 1);
   assign next_load      = (load_end >> $clog2(BeatSlots)) << $clog2(BeatSlots);
@@ -239,6 +259,17 @@ module act_walk
     };
   endfunction
 
+  function automatic depth_t depth_begin(input offset_t run_slots);
+    depth_t begin_of;
+    begin_of      = '0;
+    begin_of.left = run_slots;
+    return begin_of;
+  endfunction
+
+  offset_t first_run_slots;
+  assign first_run_slots = offset_t'(
+      job_i.segments == 16'd1 ? job_i.last_run_slots : job_i.run_slots);
+
   logic next;
   assign next = running_q && ready_i;
 
@@ -251,13 +282,27 @@ module act_walk
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       {block_q, group_q, column_tile_q, segment_q, row_q, chunk_q} <= '0;
-      {load_addr_q, group_offset_q, chunk_begin_q, depth_q, lane_q} <= '0;
+      {load_addr_q, group_offset_q, lane_q} <= '0;
+      {last_kernel_row_q, last_kernel_run_q} <= {job_i.kernel_rows - 8'd1, job_i.kernel_runs - 8'd1};
+      last_tile_row_q    <= job_i.tile_rows - 1'b1;
+      last_column_q      <= job_i.out_width - 1'b1;
+      last_line_q        <= job_i.out_height - 1'b1;
+      last_group_q       <= job_i.groups - 1'b1;
+      last_column_tile_q <= job_i.column_tiles - 1'b1;
+      last_block_q       <= job_i.blocks - 1'b1;
+      last_segment_q     <= job_i.segments == 16'd1;
+      run_slots_q        <= first_run_slots;
+      lanes_left_q       <= chunk_slots;
+      chunk_begin_q      <= depth_begin(first_run_slots);
+      depth_q            <= depth_begin(first_run_slots);
       rows_q   <= job_i.rows;
       tile_q   <= first_window('0);
       window_q <= first_window('0);
     end else if (next) begin
       depth_q <= next_depth;
       lane_q  <= next_lane;
+      // A beat of vector work has one piece.
+      lanes_left_q <= (chunk_ends || job_i.vector) ? chunk_slots : lanes_left_q - count;
       if (chunk_ends) begin
         row_q <= last_row ? '0 : row_q + 1'b1;
         if (!last_row) begin
@@ -268,10 +313,12 @@ module act_walk
           chunk_q       <= chunk_q + 1'b1;
           window_q      <= tile_q;
         end else begin
-          chunk_begin_q <= '0;
-          depth_q       <= '0;
-          chunk_q       <= '0;
-          segment_q     <= last_segment ? '0 : segment_q + 1'b1;
+          chunk_begin_q  <= depth_begin(next_run_slots);
+          depth_q        <= depth_begin(next_run_slots);
+          run_slots_q    <= next_run_slots;
+          last_segment_q <= next_last_segment;
+          chunk_q        <= '0;
+          segment_q      <= last_segment_q ? '0 : segment_q + 1'b1;
           tile_q        <= next_tile;
           window_q      <= next_tile;
         end
@@ -297,7 +344,7 @@ module act_walk
       ends:      job_i.vector || chunk_ends,
       first:     job_i.vector ? depth_q.row == '0 && depth_q.run == '0
                               : segment_q == '0 && chunk_q == '0,
-      last:      job_i.vector ? last_position : depth_ends && last_segment,
+      last:      job_i.vector ? last_position : depth_ends && last_segment_q,
       tile_last: last_row,
       second:    job_i.two && depth_q.run != '0,
       end_chunk: run_ends,

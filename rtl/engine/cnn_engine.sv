@@ -381,7 +381,7 @@ module cnn_engine
       .out_words_o (product_words)
   );
 
-  logic                        pooled_valid, pooled_ready;
+  logic                        pooled_valid, pooled_ready, pool_idle;
   logic [TC-1:0][MAX_BITS-1:0] pooled_words;
 
   if (PoolWidth > 0) begin : gen_pool
@@ -393,9 +393,14 @@ module cnn_engine
         .clk_i,
         .rst_ni,
         .size_i     (layer.pool_size),
+        .overlaps_i (layer.pool_overlaps),
+        .pad_i      (layer.pool_pad),
         .line_i     (layer.pool_line),
         .rows_i     (layer.rows),
+        .width_i    (layer.pool_width),
+        .height_i   (layer.pool_height),
         .signed_i   (layer.pool_signed),
+        .idle_o     (pool_idle),
         .in_valid_i (product_valid),
         .in_ready_o (product_ready),
         .in_words_i (product_words),
@@ -404,6 +409,7 @@ module cnn_engine
         .out_words_o(pooled_words)
     );
   end else begin : gen_no_pool
+    assign pool_idle     = 1'b1;
     assign pooled_valid  = product_valid;
     assign product_ready = pooled_ready;
     assign pooled_words  = product_words;
@@ -615,8 +621,9 @@ module cnn_engine
       .wr_idle_i
   );
 
-  // The writer has had every beat: nothing is left between the readers and it.
-  assign parts_idle = act_idle && weight_idle && record_idle && write_idle;
+  // The writer has had every beat, and the last rows of a map that no window wants have come:
+  // nothing is left between the readers and it.
+  assign parts_idle = act_idle && weight_idle && record_idle && write_idle && pool_idle;
 
   // ---------------------------------------------------------------- counters
 

@@ -123,11 +123,14 @@ package descriptor_pkg;
     logic [31:0]         padded_rows;           // a convolution's rows, rounded up to whole row tiles
     logic [3:0]          pool_size;             // its output is max-pooled: lines and pixels of a window; 0: not
     logic                pool_signed;           // words that are pooled are two's complement
+    logic                pool_overlaps;         // each shares a line of pixels with the next one
+    logic                pool_pad;              // lines and pixels of padding above and left of the map
     logic [15:0]         pool_width;            // pixels of a pooled line
     logic [15:0]         pool_line;             // pixels of a line before
     logic [15:0]         read_out_height;       // output lines of an image
     logic [31:0]         pool_rows;             // pixels of a pooled map
-    logic [31:0]         read_image_slots;      // from an image's last window line to the next one's first
+    logic [15:0]         pool_height;           // lines of a pooled map
+    logic [31:0]         read_image_slots;      // from an image's last window to the next one's first
   } descriptor_t;
 
   // A descriptor of its words as they lie in memory, the first in the lowest bits.
@@ -237,10 +240,13 @@ package descriptor_pkg;
     fields.padded_rows         = words[1887:1856];
     fields.pool_size           = words[1891:1888];
     fields.pool_signed         = words[1892];
+    fields.pool_overlaps       = words[1893];
+    fields.pool_pad            = words[1894];
     fields.pool_width          = words[1919:1904];
     fields.pool_line           = words[1935:1920];
     fields.read_out_height     = words[1951:1936];
     fields.pool_rows           = words[1983:1952];
+    fields.pool_height         = words[2031:2016];
     fields.read_image_slots    = words[2015:1984];
     return fields;
   endfunction

@@ -219,7 +219,8 @@ module engine_sequencer
       && (!layer_q.tile_major || (layer_q.groups == 16'd1 && layer_q.op == OP_CONV))
       && (layer_q.images_log == '0 || (layer_q.op == OP_CONV && !layer_q.in_images))
       && (layer_q.pool_size <= 4'd1 || (layer_q.op == OP_CONV && layer_q.pool_line != '0
-          && layer_q.pool_rows != '0))
+          && layer_q.pool_rows != '0 && layer_q.pool_width != '0 && layer_q.pool_height != '0
+          && (!layer_q.pool_overlaps || layer_q.pool_size > 4'd2)))
       && layer_q.weight_high_bits != '0
       && 6'(layer_q.weight_high_bits) + 6'(layer_q.weight_low_bits) == 6'(StoredBits);
 

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Max pooling of a convolution's rows on their way to the writer, so that the map that is pooled
-// never goes through memory: windows of size_i x size_i pixels side by side, no padding.
+// never goes through memory: windows of size_i x size_i pixels, side by side or, with overlaps_i, each
+// sharing a line of pixels with the next one; pad_i: a line of padding above and left of the map.
 //
 // Rows are pixels of maps of line_i pixels a line and rows_i pixels in all, one map after the other,
-// Lanes channels each. With size_i 0 or 1 they pass as they are. Pixels that fill no window are
-// dropped.
+// Lanes channels each. Of a map width_i x height_i windows are wanted; pixels that fill none of them
+// are dropped, and the last windows of a line, and the last line of windows, may reach over the map's
+// end. With size_i 0 or 1 rows pass as they are.
 //
 // Latency:    none: a window's row is offered with its last pixel.
 // Throughput: a row a cycle.
 // Numbers:    words of Bits bits, two's complement with signed_i; they come and leave sign- or
 //             zero-extended to MAX_BITS. Rows that pass may use all of these.
-// Settings change only while no map is under way.
+// Settings change only while no map is under way, a cycle or more before the next one. No pixel ends
+// two windows of a line (or line of a column): the toolflow asks for no such pooling.
 
 `include "casc_assert.svh"
 
@@ -27,9 +30,15 @@ module row_pool
     input logic rst_ni,
 
     input logic [3:0]  size_i,
-    input logic [15:0] line_i,    // 1..: if pooled, line_i / size_i is at most Width
-    input logic [31:0] rows_i,    // whole lines
+    input logic        overlaps_i,  // size_i is at least 3
+    input logic        pad_i,
+    input logic [15:0] line_i,      // 1..: if pooled, at least from a window to the next
+    input logic [31:0] rows_i,      // whole lines
+    input logic [15:0] width_i,     // 1..Width: windows of a line
+    input logic [15:0] height_i,    // 1..: lines of windows
     input logic        signed_i,
+
+    output logic idle_o,  // no map is under way: none of its rows are to come
 
     input  logic                           in_valid_i,
     output logic                           in_ready_o,
@@ -49,55 +58,99 @@ module row_pool
     return ($signed({is_signed && a[Bits-1], a}) > $signed({is_signed && b[Bits-1], b})) ? a : b;
   endfunction
 
-  logic        pools, take, first_x, first_y, last_x, last_y, ends_line, ends_map;
-  logic [3:0]  x_q, y_q;        // in the window
-  logic [15:0] pixel_q, window_q;  // in the line
-  logic [31:0] row_q;
+  // A line is cut into parts as long as from a window to the next; lines into parts likewise. A part
+  // is a window, or with overlaps_i a window with the next part's first pixel.
+  logic        pools, take, emits;
+  logic        first_x, first_y, begins_x, begins_y, ends_line, ends_map, last_line;
+  logic        shares_x, shares_y, done_x, done_y, wanted_x, wanted_y;
+  logic [3:0]  last;               // of a part
+  logic [3:0]  x_q, y_q;           // in the part
+  logic [15:0] pixel_q, line_q;    // in the line, in the map
+  logic [15:0] window_q, above_q;  // windows of the line, lines of windows that ended
+  logic [31:0] row_q, last_rows_q; // where the last line begins
 
+  assign idle_o    = row_q == '0;
   assign pools     = size_i > 4'd1;
-  assign first_x   = x_q == '0;
-  assign first_y   = y_q == '0;
-  assign last_x    = x_q == size_i - 1'b1;
-  assign last_y    = y_q == size_i - 1'b1;
+  assign last      = size_i - 4'd1 - 4'(overlaps_i);
+  assign first_x   = pixel_q == '0;
+  assign first_y   = line_q == '0;
+  assign begins_x  = first_x || x_q == '0;
+  assign begins_y  = first_y || y_q == '0;
   assign ends_line = pixel_q == line_i - 1'b1;
   assign ends_map  = row_q == rows_i - 1'b1;
+  assign last_line = row_q >= last_rows_q;
 
-  assign out_valid_o = in_valid_i && (!pools || (last_x && last_y));
-  assign in_ready_o  = out_ready_i || (pools && !(last_x && last_y));
+  // A part's first pixel is the last one of the window before.
+  assign shares_x = overlaps_i && x_q == '0 && !first_x;
+  assign shares_y = overlaps_i && y_q == '0 && !first_y;
+  assign done_x   = shares_x || ends_line || (!overlaps_i && x_q == last);
+  assign done_y   = shares_y || last_line || (!overlaps_i && y_q == last);
+  assign wanted_x = done_x && window_q < width_i;
+  assign wanted_y = done_y && above_q < height_i;
+  assign emits    = wanted_x && wanted_y;
+
+  assign out_valid_o = in_valid_i && (!pools || emits);
+  assign in_ready_o  = out_ready_i || (pools && !emits);
   assign take        = in_valid_i && in_ready_o && pools;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      x_q      <= '0;
-      y_q      <= '0;
+      row_q    <= '0;
       pixel_q  <= '0;
       window_q <= '0;
-      row_q    <= '0;
+      line_q   <= '0;
+      above_q  <= '0;
     end else if (take) begin
-      x_q      <= (last_x || ends_line) ? '0 : x_q + 1'b1;
-      pixel_q  <= ends_line ? '0 : pixel_q + 1'b1;
-      window_q <= ends_line ? '0 : last_x ? window_q + 1'b1 : window_q;
       row_q    <= ends_map ? '0 : row_q + 1'b1;
-      if (ends_map) y_q <= '0;
-      else if (ends_line) y_q <= last_y ? '0 : y_q + 1'b1;
+      pixel_q  <= ends_line ? '0 : pixel_q + 1'b1;
+      window_q <= ends_line ? '0 : window_q + 16'(done_x);
+      if (ends_line) begin
+        line_q  <= ends_map ? '0 : line_q + 1'b1;
+        above_q <= ends_map ? '0 : above_q + 16'(done_y);
+      end
     end
   end
 
-  // The window's maxima: of this line's pixels so far, and of its lines above. The latter are read a
-  // cycle before they are needed: a window has at least two pixels in a line.
-  word_t [Lanes-1:0] pixel, line_q, line, above, window;
+  // Between maps these follow the settings.
+  always_ff @(posedge clk_i) begin
+    last_rows_q <= rows_i - 32'(line_i);
+    if (row_q == '0 && !take) begin
+      x_q <= 4'(pad_i);
+      y_q <= 4'(pad_i);
+    end else if (take) begin
+      x_q <= ends_line ? 4'(pad_i) : (x_q == last) ? '0 : x_q + 1'b1;
+      if (ends_map) y_q <= 4'(pad_i);
+      else if (ends_line) y_q <= (y_q == last) ? '0 : y_q + 1'b1;
+    end
+  end
+
+  // Maxima: of the line's pixels so far, and of the lines above, each with or without this pixel or
+  // line where it belongs to two windows. The latter are read a cycle before they are needed.
+  word_t [Lanes-1:0]   pixel, part_q, part, above, column, line, window;
+  logic [AddrBits-1:0] next_window;
 
   for (genvar lane = 0; lane < Lanes; lane++) begin : gen_lane
+    logic starts_x, starts_y;
+    assign starts_x = begins_x && !shares_x;
+    assign starts_y = begins_y && !shares_y;
+
     assign pixel[lane]  = in_words_i[lane][Bits-1:0];
-    assign line[lane]   = first_x ? pixel[lane] : larger(pixel[lane], line_q[lane], signed_i);
-    assign window[lane] = first_y ? line[lane] : larger(line[lane], above[lane], signed_i);
+    assign line[lane]   = starts_x ? pixel[lane] : larger(pixel[lane], part_q[lane], signed_i);
+    assign part[lane]   = begins_x ? pixel[lane] : line[lane];
+    assign window[lane] = starts_y ? line[lane] : larger(line[lane], above[lane], signed_i);
+    assign column[lane] = begins_y ? line[lane] : window[lane];
     assign out_words_o[lane] = pools
         ? {{(MAX_BITS - Bits) {signed_i && window[lane][Bits-1]}}, window[lane]}
         : in_words_i[lane];
   end
 
   always_ff @(posedge clk_i) begin
-    if (take) line_q <= line;
+    if (take) part_q <= part;
+  end
+
+  always_comb begin
+    next_window = AddrBits'(window_q);
+    if (take && done_x) next_window = ends_line ? '0 : AddrBits'(window_q + 1'b1);
   end
 
   ram_1r1w #(
@@ -106,19 +159,21 @@ module row_pool
   ) u_above (
       .clk_i,
       .read_en_i   (1'b1),
-      .read_addr_i (AddrBits'(window_q)),
+      .read_addr_i (next_window),
       .read_data_o (above),
-      .write_en_i  (take && last_x),
+      .write_en_i  (take && wanted_x),
       .write_addr_i(AddrBits'(window_q)),
-      .write_data_i(window)
+      .write_data_i(column)
   );
 
   logic unused_bits;
   assign unused_bits = ^{in_words_i, window_q};
 
-  `CASC_ASSERT(WindowsFit, !(take && last_x) || window_q < 16'(Width))
+  `CASC_ASSERT(WindowsFit, !take || 32'(width_i) <= Width)
   `CASC_ASSERT(WholeLines, !take || !ends_map || ends_line)
+  `CASC_ASSERT(LinesLong, !take || line_i > 16'(last))
+  `CASC_ASSERT(OneWindowEnds, !take || !ends_line || !shares_x || window_q + 1'b1 >= width_i)
   `CASC_ASSERT(SettingsStable, !$past(rst_ni && (row_q != '0)) || row_q == '0
-      || $stable({size_i, line_i, rows_i, signed_i}))
+      || $stable({size_i, overlaps_i, pad_i, line_i, rows_i, width_i, height_i, signed_i}))
 
 endmodule

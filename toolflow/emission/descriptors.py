@@ -219,13 +219,14 @@ FIELDS = (
     Field("padded_rows", 58, 0, 32, "a convolution's rows, rounded up to whole row tiles"),
     Field("pool_size", 59, 0, 4, "its output is max-pooled: lines and pixels of a window; 0: not"),
     Field("pool_signed", 59, 4, 1, "words that are pooled are two's complement"),
+    Field("pool_overlaps", 59, 5, 1, "each shares a line of pixels with the next one"),
+    Field("pool_pad", 59, 6, 1, "lines and pixels of padding above and left of the map"),
     Field("pool_width", 59, 16, 16, "pixels of a pooled line"),
     Field("pool_line", 60, 0, 16, "pixels of a line before"),
     Field("read_out_height", 60, 16, 16, "output lines of an image"),
     Field("pool_rows", 61, 0, 32, "pixels of a pooled map"),
-    Field(
-        "read_image_slots", 62, 0, 32, "from an image's last window line to the next one's first"
-    ),
+    Field("pool_height", 63, 0, 16, "lines of a pooled map"),
+    Field("read_image_slots", 62, 0, 32, "from an image's last window to the next one's first"),
 )
 
 
@@ -362,9 +363,12 @@ class _Descriptors:
         before = self.schedule.shapes[pool.inputs[0]]
         return {
             "pool_size": pool.kernel[0],
+            "pool_overlaps": pool.kernel[0] - pool.stride[0],
+            "pool_pad": pool.pads[0],
             "pool_signed": int(self.schedule.formats[output].signed),
             "pool_width": width,
             "pool_line": before[-1],
+            "pool_height": pool.out_shape[-2],
             "pool_rows": pool.out_shape[-2] * width,
         }
 
@@ -540,8 +544,13 @@ def can_join(step: Step, place: Placement, out: Placement, shapes: Mapping[str, 
         and out.image_stride == out.image_bytes
         and last_top <= place.height
         and last_top - window.pads[0] < place.height
-        and (not step.pool or shapes[step.pool.inputs[0]][-2] % step.pool.kernel[0] == 0)
+        and (not step.pool or _in_whole_windows(step.pool, shapes[step.pool.inputs[0]]))
     )
+
+
+def _in_whole_windows(pool: MaxPool, shape: Shape) -> bool:
+    """Return whether a map's lines are those of windows side by side, all of them."""
+    return pool.kernel == pool.stride and not any(pool.pads) and shape[-2] % pool.kernel[0] == 0
 
 
 def _of_joined(values: Mapping[str, int], images: int, t_r: int) -> dict[str, int]:
@@ -549,7 +558,7 @@ def _of_joined(values: Mapping[str, int], images: int, t_r: int) -> dict[str, in
     rows = images * values["rows"]
     changed = {
         name: images * values[name]
-        for name in ("in_stride", "out_stride", "pool_rows")
+        for name in ("in_stride", "out_stride", "pool_rows", "pool_height")
         if name in values
     }
     return changed | {

@@ -3,8 +3,9 @@
 A step is one descriptor: a convolution, a dense layer, a pooling, an addition, an activation. What
 moves no words has none: a flattened map is the map's own buffer, and a concatenation's inputs are
 written as channels of its buffer by the layers that make them. A max pooling of windows side by
-side is part of the convolution before it (``row_pool.sv``), if nothing else wants the map between
-them. Steps are added where words must move after all:
+side, or that share a line with the next one, is part of the convolution before it
+(``row_pool.sv``), if nothing else wants the map between them. Steps are added where words must
+move after all:
 
 * the first step of a unit whose input format is not the stored images', as the LPU's: it cuts the
   images (``IntegerNetwork.input_window``); and of a network that begins with a dense layer;
@@ -107,11 +108,40 @@ def row_pools(network: Network) -> dict[str, MaxPool]:
         if not isinstance(pool, MaxPool):
             continue
         maker = makers.get(pool.inputs[0])
-        square = pool.kernel == pool.stride == (pool.kernel[0],) * 2 and not any(pool.pads)
         alone = readers[pool.inputs[0]] == 1 and pool.inputs[0] != network.output
-        if isinstance(maker, Conv) and square and alone and 1 < pool.kernel[0] <= MOST_POOLED:
+        if isinstance(maker, Conv) and alone and _by_the_way(pool, maker.out_shape):
             found[maker.name] = pool
     return found
+
+
+def _by_the_way(pool: MaxPool, shape: Shape) -> bool:
+    """Return whether ``row_pool.sv`` can do a pooling of a map.
+
+    Square windows, side by side or sharing a line of pixels with the next one; up to a line of
+    padding above and left, the same. Of the windows that reach over the end of a line one at most
+    is wanted, and if the line's last pixel is shared, none.
+    """
+    size, stride, pad = pool.kernel[0], pool.stride[0], pool.pads[0]
+    overlap = size - stride
+    if (
+        pool.kernel != (size, size)
+        or pool.stride != (stride, stride)
+        or not ((overlap == 0 and size > 1) or (overlap == 1 and size > 2))
+        or size > MOST_POOLED
+        or pool.pads[1] != pad
+        or not 0 <= pad <= min(1, stride - 1)
+    ):
+        return False
+    return all(
+        pixels >= stride and wanted <= ended_windows(pixels + pad, stride, overlap)
+        for pixels, wanted in zip(shape[-2:], pool.out_shape[-2:], strict=True)
+    )
+
+
+def ended_windows(pixels: int, stride: int, overlap: int) -> int:
+    """Return how many windows of a line, its padding counted, end one by one by its last pixel."""
+    parts, rest = divmod(pixels - 1, stride)
+    return parts + (0 if overlap and rest == 0 else 1)
 
 
 def pool_width(network: Network) -> int:

@@ -79,26 +79,40 @@ def synthesise(
         KeyError: there is no such module.
         subprocess.CalledProcessError: Yosys refused it; its messages are on stderr.
     """
-    sources = [str(path.relative_to(ROOT)) for path in closure([rtl_files()[module]])]
-    includes = [word for path in INCLUDE_DIRS for word in ("-I", str(path.relative_to(ROOT)))]
-    generics = [word for name, value in parameters.items() for word in ("-G", f"{name}={value}")]
-    read = " ".join(["read_slang -DSYNTHESIS", *includes, *generics, "--top", module, *sources])
     options = " -nodsp" if multipliers_in_luts else ""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "stat.json"
-        commands = [
-            read,
+        _run(
+            _read(module, parameters),
             f"{TARGETS[family]}{options} -top {module}",
             f"tee -q -o {report} stat -json",
-        ]
-        subprocess.run(
-            [sys.executable, "-c", _YOSYS, *commands],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.DEVNULL,
         )
         found: dict[str, Any] = json.loads(report.read_text())
     return area_of(found["design"]["num_cells_by_type"])
+
+
+def netlist(module: str, parameters: Mapping[str, int], family: str, path: Path) -> None:
+    """Synthesise a module of ``rtl/`` and write its netlist as JSON.
+
+    Raises:
+        KeyError: there is no such module.
+        subprocess.CalledProcessError: Yosys refused it; its messages are on stderr.
+    """
+    _run(_read(module, parameters), f"{TARGETS[family]} -top {module} -json {path}")
+
+
+def _read(module: str, parameters: Mapping[str, int]) -> str:
+    """Return Yosys's command that reads a module."""
+    sources = [str(path.relative_to(ROOT)) for path in closure([rtl_files()[module]])]
+    includes = [word for path in INCLUDE_DIRS for word in ("-I", str(path.relative_to(ROOT)))]
+    generics = [word for name, value in parameters.items() for word in ("-G", f"{name}={value}")]
+    return " ".join(["read_slang -DSYNTHESIS", *includes, *generics, "--top", module, *sources])
+
+
+def _run(*commands: str) -> None:
+    subprocess.run(
+        [sys.executable, "-c", _YOSYS, *commands], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def area_of(cells: Mapping[str, int]) -> Area:
@@ -113,8 +127,9 @@ def _count(cells: Mapping[str, int], kinds: Mapping[str, int]) -> int:
 def write_table(
     path: Path, title: str, header: Sequence[str], rows: Iterable[Sequence[str | int]]
 ) -> None:
-    """Write a CSV file row by row; comment lines name the date and the tool's version."""
-    with path.open("w", encoding="utf-8") as file:
+    """Write a CSV file; comment lines name the date and the tool's version."""
+    aside = path.with_name(path.name + ".partial")
+    with aside.open("w", encoding="utf-8") as file:
         file.write(f"# {title}\n")
         file.write(f"# {datetime.date.today().isoformat()}, Yosys (pyosys {version('pyosys')})\n")
         file.write(",".join(header) + "\n")
@@ -122,3 +137,4 @@ def write_table(
             file.write(",".join(map(str, row)) + "\n")
             file.flush()
             print(path.name, *row, flush=True)
+    aside.replace(path)

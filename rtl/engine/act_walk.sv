@@ -295,9 +295,9 @@ module act_walk
       lanes_left_q       <= chunk_slots;
       chunk_begin_q      <= depth_begin(first_run_slots);
       depth_q            <= depth_begin(first_run_slots);
-      rows_q   <= job_i.rows;
-      tile_q   <= first_window('0);
-      window_q <= first_window('0);
+      rows_q             <= job_i.rows;
+      tile_q             <= first_window('0);
+      window_q           <= first_window('0);
     end else if (next) begin
       depth_q <= next_depth;
       lane_q  <= next_lane;
@@ -319,8 +319,8 @@ module act_walk
           last_segment_q <= next_last_segment;
           chunk_q        <= '0;
           segment_q      <= last_segment_q ? '0 : segment_q + 1'b1;
-          tile_q        <= next_tile;
-          window_q      <= next_tile;
+          tile_q         <= next_tile;
+          window_q       <= next_tile;
         end
       end
       if (tile_ends) rows_q <= rows_q - 32'(job_i.tile_rows);

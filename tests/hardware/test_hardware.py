@@ -185,15 +185,15 @@ class TestResources:
             assert less.bram <= most.bram or less.lut < most.lut
 
     def test_synthesised_engines_are_as_predicted(self) -> None:
-        """LUT and FF within 6 %, block RAM exactly; engines outside the fit within 10 %."""
+        """LUT and FF within 6 %, block RAM exactly; outside the fit 10 %, and two blocks."""
         engines = synthesised_engines(Family.XC7)
-        assert [engine.name for engine in engines] == list("abcdefgh")
+        assert [engine.name for engine in engines] == list("abcdefg")
         assert {engine.fitted for engine in engines} == {True, False}
         for engine in engines:
             model, within = engine.model, 0.06 if engine.fitted else 0.10
             assert model.lut == pytest.approx(engine.lut, rel=within), engine
             assert model.ff == pytest.approx(engine.ff, rel=within), engine
-            assert 2 * model.bram - engine.bram18 in (0, 1), engine
+            assert 0 <= 2 * model.bram - engine.bram18 <= (1 if engine.fitted else 4), engine
             assert model.dsp - engine.dsp in ((3,) if engine.is_lpu else (0,)), engine
 
     def test_bands_are_the_largest_errors(self) -> None:

@@ -50,7 +50,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 class TestPlan:
     def test_has_every_stable_name(self, folder: Path) -> None:
         record = json.loads((folder / "plan.json").read_text())
-        assert record["schema_version"] == 4
+        assert record["schema_version"] == 5
         assert record["network"].keys() >= {"name", "sha256", "macs"}
         assert record["network"]["macs"] == 153344
         assert (record["metric"], record["tolerance"]) == ("top1", 0.01)

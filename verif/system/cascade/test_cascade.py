@@ -34,7 +34,7 @@ from verif.common.engine_folder import Units
 
 FOLDERS = ROOT / "build" / "verif" / "cascade"
 IMAGES = 11
-BATCH = 4
+BATCH = 3
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "alex_like": alex_like,

@@ -231,6 +231,8 @@ class Bench:
             fields |= {"tile_major": 0, "pool_size": rng.randrange(2)}
         if fields["op"] != Op.CONV or fields["in_images"]:
             fields["images_log"] = 0
+        if fields["pool_size"] <= 2:
+            fields["pool_overlaps"] = 0
         if fields["tile_major"]:
             fields |= {"groups": 1, "column_tiles": rng.randint(1, MOST_TILES)}
         return fields | values
@@ -386,6 +388,9 @@ async def illegal_descriptors(dut: Any) -> None:
         ({"op": int(Op.MAX_POOL), "tile_major": 1, "groups": 1}, SIZES),
         (conv | {"pool_size": 2, "pool_line": 0}, SIZES),
         (conv | {"pool_size": 2, "pool_rows": 0}, SIZES),
+        (conv | {"pool_size": 2, "pool_width": 0}, SIZES),
+        (conv | {"pool_size": 2, "pool_height": 0}, SIZES),
+        (conv | {"pool_size": 2, "pool_overlaps": 1}, SIZES),
         ({"op": int(Op.DENSE), "pool_size": 2}, SIZES),
         ({"op": int(Op.AVG_POOL), "pool_size": 3}, SIZES),
         ({}, BUFFER),

@@ -4,7 +4,7 @@
 //
 // Commands become INCR bursts of at most MaxBurst beats that never cross a 4 KiB boundary; clients take
 // turns burst by burst. All bursts have one ID, so answers come in the order of the requests. A burst is
-// requested only when its client's answer buffer has room for all of it: a client that takes nothing
+// requested only when its client's answer buffer has room for the longest one: a client that takes nothing
 // blocks no other, and r_ready_o is always high.
 //
 // Errors: an answer of SLVERR or DECERR sets error_o, with the client and the burst's address, until
@@ -13,8 +13,8 @@
 // requested is taken and dropped, commands and answers in the buffers are dropped; while it is high
 // clients' commands are taken and forgotten. It must stay high until idle_o.
 //
-// Latency:    2 cycles from a command to its request, 1 from an answer to its client.
-// Throughput: a burst request a cycle, a beat a cycle; with room for it in the answer buffers a client
+// Latency:    3 cycles from a command to its request, 1 from an answer to its client.
+// Throughput: a burst request a cycle, of one client every two, a beat a cycle; with room for it in the answer buffers a client
 //             alone keeps the port busy at any latency up to BufferBeats cycles.
 
 `include "casc_assert.svh"
@@ -81,47 +81,61 @@ module axi_read
 
   typedef struct packed {
     logic [ClientBits-1:0] client;
-    addr_t                 addr;
+    addr_t                 addr;  // its low bits on the port
   } burst_t;
 
   // ---------------------------------------------------------------- clients
 
-  logic [Clients-1:0]              wants, granted, push, pop, buffer_empty, under_way;
-  addr_t [Clients-1:0]             burst_addr;
-  logic [Clients-1:0][LenBits-1:0] burst_len;
-  logic                            flush;  // answers are dropped
+  logic [Clients-1:0]               wants, granted, push, pop, buffer_empty, under_way;
+  logic [Clients-1:0][AddrBits-1:0] burst_addr;
+  logic [Clients-1:0][LenBits-1:0]  burst_len;
+  logic                             flush;  // answers are dropped
 
   for (genvar k = 0; k < Clients; k++) begin : gen_client
     addr_t                 addr_q;
     logic [BEATS_BITS-1:0] left_q;
     logic [RoomBits-1:0]   reserved_q;  // beats of the answer buffer that are filled or promised
-    logic [LenBits-1:0]    in_page, len;
+    logic [LenBits-1:0]    in_page, len, len_q;
+    logic                  burst_q, cut;  // a burst is there; it is cut off the command
+    logic                  room_q;        // for any burst
+    logic [AddrBits-1:0]   burst_addr_q;
     logic                  out_valid, buffer_ready;
 
     // Beats up to the next 4 KiB boundary, the burst limit, and the command's end: the least.
     assign in_page = LenBits'(min_of(PageBeats - 32'(addr_q[11:ByteBits]), MaxBurst));
     assign len     = (left_q < BEATS_BITS'(in_page)) ? LenBits'(left_q) : in_page;
 
-    assign wants[k]       = left_q != '0 && !stop_i
-        && 32'(reserved_q) + 32'(len) <= BufferBeats;
-    assign burst_addr[k]  = addr_q;
-    assign burst_len[k]   = len;
+    assign cut            = left_q != '0 && !burst_q;
+    assign wants[k]       = burst_q && room_q && !stop_i;
+    assign burst_addr[k]  = burst_addr_q;
+    assign burst_len[k]   = len_q;
     assign cmd_ready_o[k] = left_q == '0 || stop_i;
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni || stop_i) left_q <= '0;
       else if (cmd_valid_i[k] && cmd_ready_o[k]) left_q <= cmd_beats_i[k];
-      else if (granted[k]) left_q <= left_q - BEATS_BITS'(len);
+      else if (cut) left_q <= left_q - BEATS_BITS'(len);
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || stop_i) burst_q <= 1'b0;
+      else if (cut || granted[k]) burst_q <= cut;
     end
 
     always_ff @(posedge clk_i) begin
       if (cmd_ready_o[k]) addr_q <= cmd_addr_i[k];
-      else if (granted[k]) addr_q <= addr_q + (addr_t'(len) << ByteBits);
+      else if (cut) addr_q <= addr_q + (addr_t'(len) << ByteBits);
+      if (cut) begin
+        len_q        <= len;
+        burst_addr_q <= base_i + AddrBits'(addr_q);
+      end
     end
 
     always_ff @(posedge clk_i) begin
+      // No burst is there in the cycle after one was asked for: it is counted by the next one.
+      room_q <= reserved_q <= RoomBits'(BufferBeats - MaxBurst);
       if (!rst_ni || flush) reserved_q <= '0;
-      else reserved_q <= reserved_q + (granted[k] ? RoomBits'(len) : '0) - RoomBits'(pop[k]);
+      else reserved_q <= reserved_q + (granted[k] ? RoomBits'(len_q) : '0) - RoomBits'(pop[k]);
     end
 
     fifo #(
@@ -141,7 +155,7 @@ module axi_read
     assign data_valid_o[k] = out_valid && !flush;
     assign pop[k]          = data_valid_o[k] && data_ready_i[k];
     assign buffer_empty[k] = !out_valid;
-    assign under_way[k]    = left_q != '0;
+    assign under_way[k]    = left_q != '0 || burst_q;
 
     `CASC_ASSERT(AnswerHasRoom, !push[k] || buffer_ready)
     `CASC_ASSERT(CommandIsAligned,
@@ -191,7 +205,7 @@ module axi_read
 
   always_ff @(posedge clk_i) begin
     if (request) begin
-      ar_addr_o <= base_i + AddrBits'(burst_addr[chosen]);
+      ar_addr_o <= burst_addr[chosen];
       ar_len_o  <= 8'(burst_len[chosen] - 1'b1);
     end
   end
@@ -201,7 +215,7 @@ module axi_read
 
   // ---------------------------------------------------------------- answers, in order
 
-  assign order_in = '{client: chosen, addr: burst_addr[chosen]};
+  assign order_in = '{client: chosen, addr: addr_t'(burst_addr[chosen])};
 
   fifo #(
       .Width($bits(burst_t)),
@@ -255,7 +269,7 @@ module axi_read
   always_ff @(posedge clk_i) begin
     if (!error_o) begin
       error_client_o <= order_out.client;
-      error_addr_o   <= order_out.addr;
+      error_addr_o   <= order_out.addr - addr_t'(base_i);
     end
   end
 

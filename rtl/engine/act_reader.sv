@@ -240,13 +240,21 @@ module act_reader
       .tag_o        (walk_tag)
   );
 
-  logic       begin_valid_q, read_valid_q, got_valid_q, turn_valid_q;
+  typedef struct packed {
+    pos_t       line;
+    logic       in_map;
+    offset_t    first;  // slot of lane 0
+    offset_t    ends;   // slot behind the last one
+    lane_t      lane;
+    lane_t      count;
+    pos_t       freed;
+    piece_tag_t tag;
+  } piece_t;
+
+  logic       begin_valid, read_valid_q, got_valid_q, turn_valid_q;
   logic       read_ready, read_fire;
-  logic       begin_inside_q;
-  pos_t       begin_line_q, begin_freed_q;
-  offset_t    begin_q, begin_end_q;
-  lane_t      begin_lane_q, begin_count_q;
-  piece_tag_t begin_tag_q, read_tag_q, got_tag_q, turn_tag_q;
+  piece_t     walked, piece;
+  piece_tag_t read_tag_q, got_tag_q, turn_tag_q;
 
   // Lanes low .. high - 1 are the map's, lanes lane .. last - 1 the piece's.
   typedef struct packed {
@@ -261,39 +269,45 @@ module act_reader
   lanes_t                         begin_lanes, read_lanes_q, got_lanes_q, turn_lanes_q;
   logic                           en;
 
-  assign walk_ready = !begin_valid_q || read_ready;
   assign read_ready = !read_valid_q || read_fire;
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      begin_valid_q <= 1'b0;
-      read_valid_q  <= 1'b0;
-    end else begin
-      if (walk_ready) begin_valid_q <= walk_valid;
-      if (read_ready) read_valid_q <= begin_valid_q;
-    end
-  end
+  assign walked = '{
+      line:   walk_line,
+      in_map: walk_inside,
+      first:  walk_begin,
+      ends:   walk_begin + offset_t'(walk_lane) + offset_t'(walk_count),
+      lane:   walk_lane,
+      count:  walk_count,
+      freed:  walk_freed,
+      tag:    walk_tag
+  };
+
+  // The loops go on by registers alone, whatever waits behind.
+  skid_buffer #(
+      .Width($bits(piece_t))
+  ) u_begin (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (walk_valid),
+      .in_ready_o (walk_ready),
+      .in_data_i  (walked),
+      .out_valid_o(begin_valid),
+      .out_ready_i(read_ready),
+      .out_data_o (piece)
+  );
 
   always_ff @(posedge clk_i) begin
-    if (walk_ready) begin
-      begin_line_q   <= walk_line;
-      begin_inside_q <= walk_inside;
-      begin_q        <= walk_begin;
-      begin_end_q    <= walk_begin + offset_t'(walk_lane) + offset_t'(walk_count);
-      begin_lane_q   <= walk_lane;
-      begin_count_q  <= walk_count;
-      begin_freed_q  <= walk_freed;
-      begin_tag_q    <= walk_tag;
-    end
+    if (!rst_ni) read_valid_q <= 1'b0;
+    else if (read_ready) read_valid_q <= begin_valid;
   end
 
   offset_t line_slots, outside, covered;
   pos_t    needed;
 
   assign line_slots = offset_t'(job_q.line_slots);
-  assign outside    = -begin_q;
-  assign covered     = line_slots - begin_q;
-  assign needed     = PosBits'((begin_end_q < line_slots) ? begin_end_q : line_slots);
+  assign outside    = -piece.first;
+  assign covered    = line_slots - piece.first;
+  assign needed     = PosBits'((piece.ends < line_slots) ? piece.ends : line_slots);
 
   function automatic lane_t to_lane(input offset_t value);
     if (value < 0) return '0;
@@ -302,30 +316,30 @@ module act_reader
 
   assign begin_lanes = '{
       low:  to_lane(outside),
-      high: begin_inside_q ? to_lane(covered) : '0,
-      lane: begin_lane_q,
-      last: begin_lane_q + begin_count_q
+      high: piece.in_map ? to_lane(covered) : '0,
+      lane: piece.lane,
+      last: piece.lane + piece.count
   };
 
   // Nothing of a piece is read where none of its lanes are the map's.
   logic begin_needs, read_needs_q, there;
-  assign begin_needs = begin_inside_q && begin_end_q > 0
-                       && begin_q + offset_t'(begin_lane_q) < line_slots;
+  assign begin_needs = piece.in_map && piece.ends > 0
+                       && piece.first + offset_t'(piece.lane) < line_slots;
 
   always_ff @(posedge clk_i) begin
     if (read_ready) begin
-      read_addr_q  <= $clog2(BufferSlots)'(begin_line_q + PosBits'(begin_q));
-      read_end_q   <= begin_line_q + needed;
+      read_addr_q  <= $clog2(BufferSlots)'(piece.line + PosBits'(piece.first));
+      read_end_q   <= piece.line + needed;
       read_lanes_q <= begin_lanes;
       read_needs_q <= begin_needs;
-      read_tag_q   <= begin_tag_q;
+      read_tag_q   <= piece.tag;
     end
   end
 
   // What a piece frees is free as soon as the pieces before it were read.
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start_q) freed_q <= '0;
-    else if (read_ready && begin_valid_q) freed_q <= begin_freed_q;
+    else if (read_ready && begin_valid) freed_q <= piece.freed;
   end
 
   pos_t lead;  // how far stored data reach beyond the piece, as a signed number
@@ -517,7 +531,7 @@ module act_reader
   // The enable depends on registers only, as in mm_unit.
   assign en = (act_skid_ready || !act_core_valid_q) && (vec_skid_ready || !vec_core_valid_q);
 
-  assign reading = !walk_idle || begin_valid_q || read_valid_q || got_valid_q || turn_valid_q
+  assign reading = !walk_idle || begin_valid || read_valid_q || got_valid_q || turn_valid_q
                    || !fetch_idle || tag_valid || !store_idle;
   assign idle_o  = job_ready_o && !act_core_valid_q && !act_valid_o && !vec_core_valid_q
                    && !vec_valid_o;

@@ -10,7 +10,7 @@
 // Throughput: a beat a cycle; words that become wider take as many cycles as they fill beats; one
 //             cycle more at the end of a load where its words do not end the beat that they began.
 // Latency:    a beat accepted in cycle k is written in cycle k + 1, and stored_o counts it from
-//             k + 2 on.
+//             k + 2 on. Tags come a cycle or more before their words.
 // Ring:       positions count slots from the job's start on, modulo 2**PosBits. Slots behind
 //             freed_i may be overwritten; nothing is written that would reach around to it.
 // start_i is taken while idle_o is high; job_i must be stable from then on.
@@ -72,45 +72,87 @@ module act_store
 
   // A piece is the words of a beat that one cycle takes: all of them, or where they become wider,
   // as many as fill a beat.
-  logic        begun_q;     // the command's first piece was taken
-  logic [7:0]  word_q;      // in the command's beat
+
+  // A tensor's words: containers, and a beat's words and a piece's. Constants, a cycle behind the job.
+  typedef struct packed {
+    logic [2:0] from;
+    logic [2:0] widest;  // of both containers
+    logic [7:0] beat_words;
+    logic [7:0] lanes;
+    logic       is_signed;
+  } tensor_t;
+
+  function automatic tensor_t tensor_of(
+      input logic [2:0] container, input logic [2:0] stored, input logic sign);
+    logic [2:0] wider;
+    wider = (container > stored) ? container : stored;
+    return '{
+        from: container,
+        widest: wider,
+        beat_words: 8'(DataBits) >> container,
+        lanes: 8'(DataBits) >> wider,
+        is_signed: sign
+    };
+  endfunction
+
+  tensor_t first_tensor_q, second_tensor_q, next_tensor;
+
+  always_ff @(posedge clk_i) begin
+    first_tensor_q  <= tensor_of(job_i.container, job_i.store_container, job_i.is_signed);
+    second_tensor_q <= tensor_of(job_i.second_container, job_i.store_container, job_i.second_signed);
+  end
+
+  assign next_tensor = tag_i.second ? second_tensor_q : first_tensor_q;
+
+  // The command whose words come.
+  logic        current_q;
+  tensor_t     tensor_q;
+  logic        load_ends_q;
+  logic [7:0]  word_q;      // the next one's place in its beat
+  logic [7:0]  in_piece_q;  // and in its piece: only a command's first piece is begun within
+  logic [7:0]  room_q;      // words from there to the piece's end
   logic [14:0] left_q;      // words of the command
 
-  logic [2:0]  from, to, widest;
-  logic        is_signed;
-  logic [7:0]  word, next_word, beat_words, lanes, in_piece;
-  logic [14:0] left, room;
-  logic [7:0]  count;
+  logic [2:0]  to;
+  logic [7:0]  count, next_word, next_in_piece;
   logic        take, beat_ends, command_ends;
 
-  assign from         = tag_i.second ? job_i.second_container : job_i.container;
-  assign to           = job_i.store_container;
-  assign widest       = (from > to) ? from : to;
-  assign is_signed    = tag_i.second ? job_i.second_signed : job_i.is_signed;
-  assign beat_words   = 8'(DataBits) >> from;
-  assign lanes        = 8'(DataBits) >> widest;
-  assign word         = begun_q ? word_q : 8'(tag_i.first);
-  assign left         = begun_q ? left_q : tag_i.words;
-  assign in_piece     = word & (lanes - 1'b1);
-  assign room         = 15'(lanes - in_piece);
-  assign command_ends = left <= room;
-  assign count        = command_ends ? left[7:0] : room[7:0];
-  assign next_word    = word + count;
-  assign beat_ends    = command_ends || next_word == beat_words;
+  assign to            = job_i.store_container;
+  assign command_ends  = left_q <= 15'(room_q);
+  assign count         = command_ends ? left_q[7:0] : room_q;
+  assign next_word     = word_q + room_q;
+  assign beat_ends     = command_ends || next_word == tensor_q.beat_words;
+  assign next_in_piece = 8'(tag_i.first) & (next_tensor.lanes - 1'b1);
 
   logic piece_valid_q, piece_ready;
 
-  assign take         = data_valid_i && tag_valid_i && piece_ready;
-  assign data_ready_o = tag_valid_i && piece_ready && beat_ends;
-  assign tag_ready_o  = data_valid_i && piece_ready && command_ends;
+  assign take         = data_valid_i && current_q && piece_ready;
+  assign data_ready_o = current_q && piece_ready && beat_ends;
+  assign tag_ready_o  = !current_q || (take && command_ends);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      begun_q       <= 1'b0;
+      current_q     <= 1'b0;
       piece_valid_q <= 1'b0;
     end else begin
-      if (take) begun_q <= !command_ends;
+      if (tag_ready_o) current_q <= tag_valid_i;
       if (piece_ready) piece_valid_q <= take;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (tag_ready_o) begin
+      tensor_q    <= next_tensor;
+      load_ends_q <= tag_i.load_ends;
+      word_q      <= 8'(tag_i.first);
+      in_piece_q  <= next_in_piece;
+      room_q      <= next_tensor.lanes - next_in_piece;
+      left_q      <= tag_i.words;
+    end else if (take) begin
+      word_q      <= beat_ends ? '0 : next_word;
+      in_piece_q  <= '0;
+      room_q      <= tensor_q.lanes;
+      left_q      <= left_q - 15'(count);
     end
   end
 
@@ -120,8 +162,8 @@ module act_store
   logic [7:0]          part;
   logic [DataBits-1:0] resized;
 
-  assign shift = 3'(DataLog) - widest;
-  assign part  = word >> shift;
+  assign shift = 3'(DataLog) - tensor_q.widest;
+  assign part  = word_q >> shift;
 
   function automatic int unsigned max_of(input int unsigned a, input int unsigned b);
     return (a > b) ? a : b;
@@ -131,10 +173,10 @@ module act_store
     resized = data_i;
     for (int unsigned i = SlotLog; i <= MaxLog; i++) begin
       for (int unsigned o = SlotLog; o <= MaxLog; o++) begin
-        if (i != o && from == 3'(i) && to == 3'(o)) begin
+        if (i != o && tensor_q.from == 3'(i) && to == 3'(o)) begin
           for (int unsigned lane = 0; lane < DataBits >> max_of(i, o); lane++) begin
             for (int unsigned place = 0; place < 1 << o; place++) begin
-              resized[(lane<<o)+place] = (place < 1 << i || is_signed) && data_i[DataLog'(
+              resized[(lane<<o)+place] = (place < 1 << i || tensor_q.is_signed) && data_i[DataLog'(
                   (((32'(part) << (DataLog - max_of(i, o))) + lane) << i)
                   + min_of(place, (1 << i) - 1))];
             end
@@ -150,15 +192,11 @@ module act_store
   logic                  piece_ends_q;    // the load's last
 
   always_ff @(posedge clk_i) begin
-    if (take) begin
-      word_q <= beat_ends ? '0 : next_word;
-      left_q <= left - 15'(count);
-    end
     if (piece_ready) begin
       piece_data_q   <= resized;
-      piece_offset_q <= OffsetBits'(32'(in_piece) << (to - 3'(SlotLog)));
+      piece_offset_q <= OffsetBits'(32'(in_piece_q) << (to - 3'(SlotLog)));
       piece_slots_q  <= (OffsetBits + 1)'(32'(count) << (to - 3'(SlotLog)));
-      piece_ends_q   <= tag_i.load_ends && command_ends;
+      piece_ends_q   <= load_ends_q && command_ends;
     end
   end
 
@@ -170,8 +208,8 @@ module act_store
   logic [DataBits-1:0]     turned, merged;
   logic [OffsetBits-1:0]   offset, turn;
   logic [OffsetBits:0]     after;       // slots of the beat behind the piece's last one
-  pos_t                    next_beat, reach;
-  logic                    fits, write, overflows;
+  pos_t                    next_beat;
+  logic                    fits_q, write, overflows;
   logic [BeatSlots-1:0]    kept;        // slots of the beat that rest_q has
 
   assign offset    = position_q[OffsetBits-1:0];
@@ -180,9 +218,31 @@ module act_store
   assign overflows = after > (OffsetBits + 1)'(BeatSlots);
   assign kept      = flush_q ? '1 : ~({BeatSlots{1'b1}} << offset);
   assign next_beat = {position_q[PosBits-1:OffsetBits] + 1'b1, OffsetBits'(0)};
-  assign reach     = next_beat - ((freed_i >> OffsetBits) << OffsetBits);
-  // As signed numbers: what is freed may lie ahead.
-  assign fits      = reach[PosBits-1] || reach <= PosBits'(Slots);
+
+  // Whether the beat to be written next fits is known from a cycle before: for this one, should it stay,
+  // and the next one. In beats, as signed numbers: what is freed may lie ahead.
+  localparam int unsigned ReachBits = PosBits - OffsetBits;
+  typedef logic [ReachBits-1:0] reach_t;
+
+  reach_t ahead;  // beats from the first one that is not free to this one
+  logic   advances, fits_here, fits_behind;
+
+  function automatic logic fits_at(input reach_t distance);
+    return distance[ReachBits-1] || distance < ReachBits'(Slots / BeatSlots);
+  endfunction
+
+  logic unused_freed;
+  assign unused_freed = ^freed_i[OffsetBits-1:0];
+
+  assign ahead       = position_q[PosBits-1:OffsetBits] - freed_i[PosBits-1:OffsetBits];
+  assign fits_here   = fits_at(ahead);
+  assign fits_behind = fits_at(ahead + 1'b1);
+  assign advances    = write && (flush_q || piece_ends_q || after >= (OffsetBits + 1)'(BeatSlots));
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) fits_q <= 1'b1;
+    else fits_q <= advances ? fits_behind : fits_here;
+  end
 
   for (genvar slot = 0; slot < BeatSlots; slot++) begin : gen_slot
     logic [OffsetBits-1:0] source;
@@ -192,9 +252,9 @@ module act_store
         ? rest_q[slot*SlotBits+:SlotBits] : turned[slot*SlotBits+:SlotBits];
   end
 
-  assign write       = (flush_q || piece_valid_q) && fits;
-  assign piece_ready = !flush_q && (!piece_valid_q || fits);
-  assign blocked_o   = (flush_q || piece_valid_q) && !fits;
+  assign write       = (flush_q || piece_valid_q) && fits_q;
+  assign piece_ready = !flush_q && (!piece_valid_q || fits_q);
+  assign blocked_o   = (flush_q || piece_valid_q) && !fits_here;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start_i) begin
@@ -221,12 +281,12 @@ module act_store
   assign write_en_o   = write;
   assign write_beat_o = position_q[OffsetBits+:BeatBits];
   assign write_data_o = merged;
-  assign idle_o       = !begun_q && !piece_valid_q && !flush_q;
+  assign idle_o       = !current_q && !piece_valid_q && !flush_q;
 
   `CASC_ASSERT_STREAM(Data, data_valid_i, data_ready_o, data_i)
   `CASC_ASSERT_STREAM(Tag, tag_valid_i, tag_ready_o, tag_i)
   `CASC_ASSERT(StartIdle, !start_i || idle_o)
-  `CASC_ASSERT(ContainersLegal, !take || (from >= 3'(SlotLog) && from <= 3'(MaxLog)
+  `CASC_ASSERT(ContainersLegal, !take || (tensor_q.from >= 3'(SlotLog) && tensor_q.from <= 3'(MaxLog)
       && to >= 3'(SlotLog) && to <= 3'(MaxLog)))
 
 endmodule

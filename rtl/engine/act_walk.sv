@@ -100,20 +100,47 @@ module act_walk
   logic [15:0]         last_tile_row_q, last_column_q, last_line_q, last_group_q, last_column_tile_q;
   logic [15:0]         last_block_q;
   logic                last_segment_q;
+  logic [15:0]         last_index_q, first_last_index_q;  // of the tile's rows; of a pass's first tile's
+  logic                last_row_q, first_last_row_q;      // this one is the tile's last
+  logic                last_tile_q, first_last_tile_q;
+  logic                single_rows_q;                     // tiles have one row
+  logic [31:0]         tile_and_one_q, two_tiles_q;       // rows
   offset_t             run_slots_q;      // of the segment's runs
   logic [LaneBits-1:0] lanes_left_q;     // of the beat
 
-  logic [LaneBits-1:0] chunk_slots, count;
+  // What ends with a piece is found out with the piece before.
+  typedef struct packed {
+    logic run;
+    logic position;  // it is of the window's last one
+    logic depth;
+    logic chunk;
+  } ends_t;
+
+  // A piece's run has slots that fit the beat's lanes, and that fill them.
+  function automatic ends_t ends_of(
+      input logic fits, input logic fills, input logic position, input logic vector);
+    return '{
+        run:      fits,
+        position: position,
+        depth:    fits && position,
+        chunk:    vector ? position : fills || (fits && position)
+    };
+  endfunction
+
+  logic [LaneBits-1:0] chunk_slots, chunk_slots_q, count;
+  ends_t               ends_q, chunk_begin_ends_q;  // of this piece; of the chunk's first one
+  logic                one_position_q;
+  // A run fits and fills a chunk's lanes: of a whole segment, of the last one.
+  logic                whole_fits_q, whole_fills_q, tail_fits_q, tail_fills_q;
   logic                run_ends, last_position, chunk_ends, depth_ends;
 
   assign chunk_slots   = job_i.vector
       ? LaneBits'(VectorSlots << (job_i.store_container - 3'(SlotLog))) : LaneBits'(ChunkSlots);
-  assign run_ends      = depth_q.left <= offset_t'(lanes_left_q);
+  assign run_ends      = ends_q.run;
   assign count         = run_ends ? LaneBits'(depth_q.left) : lanes_left_q;
-  assign last_position = depth_q.row == last_kernel_row_q && depth_q.run == last_kernel_run_q;
-  assign depth_ends    = last_position && run_ends;
-  assign chunk_ends    = job_i.vector ? last_position
-                                      : depth_ends || depth_q.left >= offset_t'(lanes_left_q);
+  assign last_position = ends_q.position;
+  assign depth_ends    = ends_q.depth;
+  assign chunk_ends    = ends_q.chunk;
 
   // Of the segment behind this one, which may be the next tile's first.
   logic    next_last_segment;
@@ -161,8 +188,8 @@ module act_walk
     if (job_i.vector) begin
       if (last_position) begin
         next_depth      = '0;
-        next_depth.at   = depth_q.at + offset_t'(chunk_slots);
-        next_depth.left = depth_q.left - offset_t'(chunk_slots);
+        next_depth.at   = depth_q.at + offset_t'(chunk_slots_q);
+        next_depth.left = depth_q.left - offset_t'(chunk_slots_q);
       end else begin
         next_depth = next_position;
       end
@@ -178,14 +205,50 @@ module act_walk
     end
   end
 
+  // What ends with it. Behind a run that ends within a chunk the next one has the lanes that are
+  // left; behind a chunk all lanes are there again.
+  logic    next_is_last, next_fits, next_fills;
+  offset_t both_runs, rest;
+  ends_t   next_ends, begin_ends;  // of the next piece of the segment; of the next segment's first
+
+  always_comb begin
+    if (depth_q.run == last_kernel_run_q) begin
+      next_is_last = depth_q.row + 1'b1 == last_kernel_row_q && last_kernel_run_q == '0;
+    end else begin
+      next_is_last = depth_q.row == last_kernel_row_q && depth_q.run + 1'b1 == last_kernel_run_q;
+    end
+    if (job_i.vector && last_position) next_is_last = one_position_q;
+    else if (!job_i.vector && !run_ends) next_is_last = last_position;
+  end
+
+  assign both_runs = run_slots_q + depth_q.left;
+  assign rest      = depth_q.left - offset_t'(lanes_left_q);
+
+  always_comb begin
+    next_fits  = rest <= offset_t'(chunk_slots_q);
+    next_fills = rest >= offset_t'(chunk_slots_q);
+    if (job_i.vector) begin
+      if (!last_position) next_fits = run_ends;
+    end else if (run_ends && chunk_ends) begin
+      next_fits  = last_segment_q ? tail_fits_q : whole_fits_q;
+      next_fills = last_segment_q ? tail_fills_q : whole_fills_q;
+    end else if (run_ends) begin
+      next_fits  = both_runs <= offset_t'(lanes_left_q);
+      next_fills = both_runs >= offset_t'(lanes_left_q);
+    end
+  end
+
+  assign next_ends  = ends_of(next_fits, next_fills, next_is_last, job_i.vector);
+  assign begin_ends = ends_of(
+      next_last_segment ? tail_fits_q : whole_fits_q,
+      next_last_segment ? tail_fills_q : whole_fills_q, one_position_q, job_i.vector);
+
   // ---------------------------------------------------------------- the next window
 
-  logic    last_row, last_tile, line_ends, image_ends;
+  logic    line_ends, image_ends;
   window_t next_window;
   offset_t row_end;  // dense: what follows the row
 
-  assign last_row   = row_q == last_tile_row_q || 32'(row_q) + 1'b1 == rows_q;
-  assign last_tile  = rows_q <= 32'(job_i.tile_rows);
   assign line_ends  = window_q.column == last_column_q;
   assign image_ends = window_q.line == last_line_q;
   assign row_end    = window_q.x + run_slots_q;
@@ -228,9 +291,9 @@ module act_walk
   logic segment_ends, tile_ends, pass_ends, group_ends, block_ends, job_ends, hold;
   pos_t load_end, next_load, next_load_addr;
 
-  assign segment_ends = chunk_ends && depth_ends && last_row;
+  assign segment_ends = chunk_ends && depth_ends && last_row_q;
   assign tile_ends    = segment_ends && last_segment_q;
-  assign pass_ends    = tile_ends && last_tile;
+  assign pass_ends    = tile_ends && last_tile_q;
   assign group_ends   = pass_ends && column_tile_q == last_column_tile_q;
   assign block_ends   = group_ends && group_q == last_group_q;
   assign job_ends     = block_ends && block_q == last_block_q;
@@ -267,8 +330,19 @@ module act_walk
   endfunction
 
   offset_t first_run_slots;
+  logic    one_position;
+  ends_t   first_ends;
   assign first_run_slots = offset_t'(
       job_i.segments == 16'd1 ? job_i.last_run_slots : job_i.run_slots);
+  assign one_position    = job_i.kernel_rows == 8'd1 && job_i.kernel_runs == 8'd1;
+  assign first_ends      = ends_of(
+      first_run_slots <= offset_t'(chunk_slots), first_run_slots >= offset_t'(chunk_slots),
+      one_position, job_i.vector);
+
+  logic        first_last_tile;
+  logic [15:0] first_last_index;
+  assign first_last_tile  = job_i.rows <= 32'(job_i.tile_rows);
+  assign first_last_index = (first_last_tile ? job_i.rows[15:0] : job_i.tile_rows) - 1'b1;
 
   logic next;
   assign next = running_q && ready_i;
@@ -285,6 +359,12 @@ module act_walk
       {load_addr_q, group_offset_q, lane_q} <= '0;
       {last_kernel_row_q, last_kernel_run_q} <= {job_i.kernel_rows - 8'd1, job_i.kernel_runs - 8'd1};
       last_tile_row_q    <= job_i.tile_rows - 1'b1;
+      single_rows_q      <= job_i.tile_rows == 16'd1;
+      tile_and_one_q     <= 32'(job_i.tile_rows) + 1'b1;
+      two_tiles_q        <= {15'd0, job_i.tile_rows, 1'b0};
+      {last_tile_q, first_last_tile_q}   <= {2{first_last_tile}};
+      {last_index_q, first_last_index_q} <= {2{first_last_index}};
+      {last_row_q, first_last_row_q}     <= {2{first_last_index == '0}};
       last_column_q      <= job_i.out_width - 1'b1;
       last_line_q        <= job_i.out_height - 1'b1;
       last_group_q       <= job_i.groups - 1'b1;
@@ -293,6 +373,13 @@ module act_walk
       last_segment_q     <= job_i.segments == 16'd1;
       run_slots_q        <= first_run_slots;
       lanes_left_q       <= chunk_slots;
+      chunk_slots_q      <= chunk_slots;
+      one_position_q     <= one_position;
+      whole_fits_q       <= offset_t'(job_i.run_slots) <= offset_t'(chunk_slots);
+      whole_fills_q      <= offset_t'(job_i.run_slots) >= offset_t'(chunk_slots);
+      tail_fits_q        <= offset_t'(job_i.last_run_slots) <= offset_t'(chunk_slots);
+      tail_fills_q       <= offset_t'(job_i.last_run_slots) >= offset_t'(chunk_slots);
+      {ends_q, chunk_begin_ends_q} <= {2{first_ends}};
       chunk_begin_q      <= depth_begin(first_run_slots);
       depth_q            <= depth_begin(first_run_slots);
       rows_q             <= job_i.rows;
@@ -300,21 +387,26 @@ module act_walk
       window_q           <= first_window('0);
     end else if (next) begin
       depth_q <= next_depth;
+      ends_q  <= next_ends;
       lane_q  <= next_lane;
       // A beat of vector work has one piece.
-      lanes_left_q <= (chunk_ends || job_i.vector) ? chunk_slots : lanes_left_q - count;
+      lanes_left_q <= (chunk_ends || job_i.vector) ? chunk_slots_q : lanes_left_q - count;
       if (chunk_ends) begin
-        row_q <= last_row ? '0 : row_q + 1'b1;
-        if (!last_row) begin
+        row_q      <= last_row_q ? '0 : row_q + 1'b1;
+        last_row_q <= last_row_q ? last_index_q == '0 : row_q + 1'b1 == last_index_q;
+        if (!last_row_q) begin
           depth_q  <= chunk_begin_q;
+          ends_q   <= chunk_begin_ends_q;
           window_q <= next_window;
         end else if (!depth_ends) begin
           chunk_begin_q <= next_depth;
+          chunk_begin_ends_q <= next_ends;
           chunk_q       <= chunk_q + 1'b1;
           window_q      <= tile_q;
         end else begin
           chunk_begin_q  <= depth_begin(next_run_slots);
           depth_q        <= depth_begin(next_run_slots);
+          {ends_q, chunk_begin_ends_q} <= {2{begin_ends}};
           run_slots_q    <= next_run_slots;
           last_segment_q <= next_last_segment;
           chunk_q        <= '0;
@@ -323,9 +415,18 @@ module act_walk
           window_q       <= next_tile;
         end
       end
-      if (tile_ends) rows_q <= rows_q - 32'(job_i.tile_rows);
+      if (tile_ends) begin
+        rows_q       <= rows_q - 32'(job_i.tile_rows);
+        last_tile_q  <= rows_q <= two_tiles_q;
+        last_index_q <= (rows_q <= two_tiles_q) ? rows_q[15:0] - job_i.tile_rows - 1'b1
+                                                : last_tile_row_q;
+        last_row_q   <= single_rows_q || rows_q == tile_and_one_q;
+      end
       if (pass_ends) begin
         rows_q        <= job_i.rows;
+        last_tile_q   <= first_last_tile_q;
+        last_index_q  <= first_last_index_q;
+        last_row_q    <= first_last_row_q;
         column_tile_q <= group_ends ? '0 : column_tile_q + 1'b1;
         load_addr_q   <= next_load_addr;
         tile_q        <= first_window(next_load_addr);
@@ -345,7 +446,7 @@ module act_walk
       first:     job_i.vector ? depth_q.row == '0 && depth_q.run == '0
                               : segment_q == '0 && chunk_q == '0,
       last:      job_i.vector ? last_position : depth_ends && last_segment_q,
-      tile_last: last_row,
+      tile_last: last_row_q,
       second:    job_i.two && depth_q.run != '0,
       end_chunk: run_ends,
       chunk:     chunk_q
@@ -357,6 +458,9 @@ module act_walk
   `CASC_ASSERT_STREAM(Piece, valid_o, ready_i,
                       {line_addr_o, line_inside_o, begin_o, lane_o, count_o, freed_o, tag_o})
   `CASC_ASSERT(StartIdle, !start_i || idle_o)
+  `CASC_ASSERT(EndsKnown, !valid_o || ends_q == ends_of(depth_q.left <= offset_t'(lanes_left_q),
+      depth_q.left >= offset_t'(lanes_left_q),
+      depth_q.row == last_kernel_row_q && depth_q.run == last_kernel_run_q, job_i.vector))
   `CASC_ASSERT(PieceHasSlots, !valid_o || count_o != '0)
 
 endmodule

@@ -26,8 +26,8 @@
 // Images: number i's stored image is at images + i * in_stride, or with use_list_i at entry i of the
 // list (list_write_i), which holds byte addresses.
 //
-// Cycles: from a step's last written beat to the next one's first job: 5, when its descriptor is
-// there (a normalisation's: 6 and what its table's job takes); 2 from an image's last job taken to the
+// Cycles: from a step's last written beat to the next one's first job: 6, when its descriptor is
+// there (a normalisation's: 7 and what its table's job takes); 2 from an image's last job taken to the
 // next one's first.
 
 `include "casc_assert.svh"
@@ -106,6 +106,7 @@ module engine_sequencer
   typedef enum logic [3:0] {
     Idle,
     Take,     // wait for the step's descriptor
+    Settle,   // its checks, and constants that the parts make of it
     Check,    // is it legal
     Address,  // add the bases; look the first image up
     Table,    // normalisation: wait until its table is read
@@ -132,7 +133,7 @@ module engine_sequencer
   logic [15:0]          layers_q, index_q;
   logic [CountBits-1:0] images_q, image_q, images_left;
   logic [7:0]           joined;     // images of a job
-  error_e               error_q, fault, ending;
+  error_e               error_q, fault, fault_q, ending;
   logic                 ending_q;   // stopped or failed: no more jobs
   logic [31:0]          cycles_q;
 
@@ -194,7 +195,7 @@ module engine_sequencer
 
   assign fetch_ready = state_q == Take || state_q == Finish;
 
-  // What no descriptor of the toolflow's has; layer_q is stable in Check.
+  // What no descriptor of the toolflow's has; layer_q is stable from Settle on.
   logic known, sizes_legal, product_legal;
 
   assign known = layer_q.op inside {8'(OP_CONV), 8'(OP_DENSE), 8'(OP_MAX_POOL), 8'(OP_AVG_POOL),
@@ -234,6 +235,8 @@ module engine_sequencer
     else if (!layer_fits_i) fault = ERROR_BUFFER;
   end
 
+  always_ff @(posedge clk_i) fault_q <= fault;
+
   // ---------------------------------------------------------------- control
 
   always_comb begin
@@ -241,8 +244,9 @@ module engine_sequencer
     case (state_q)
       Idle:    if (start_i) state_d = Take;
       Take:    if (halting) state_d = Finish;
-               else if (fetch_valid) state_d = Check;
-      Check:   state_d = (halting || fault != ERROR_NONE) ? Finish : Address;
+               else if (fetch_valid) state_d = Settle;
+      Settle:  state_d = Check;
+      Check:   state_d = (halting || fault_q != ERROR_NONE) ? Finish : Address;
       Address: state_d = (layer_q.op == OP_LRN) ? Table : Look;
       Table:   if (table_ready_i) state_d = Look;
       Look:    state_d = Issue;
@@ -261,7 +265,7 @@ module engine_sequencer
     ending = ERROR_NONE;
     if (bus_error_i) ending = ERROR_BUS;
     else if (stop_i) ending = ERROR_STOPPED;
-    else if (state_q == Check) ending = fault;
+    else if (state_q == Check) ending = fault_q;
   end
 
   always_ff @(posedge clk_i) begin
@@ -346,17 +350,18 @@ module engine_sequencer
   end
 
   // Rows of jobs: a dense layer's are the images; a tile-major step's all images'.
-  logic [31:0]          rows_each, padded_each;
-  logic [CountBits-1:0] jobs_of_all;
+  logic [31:0]          rows_each_q, padded_each_q;
+  logic [CountBits-1:0] jobs_of_all, times_q;
 
   assign jobs_of_all = CountBits'((17'(images_q) + 17'(joined) - 1'b1) >> layer_q.images_log);
-  assign rows_each   = is_dense ? 32'd1 : layer_q.rows;
-  assign padded_each = is_dense ? 32'd1 : layer_q.padded_rows;
 
   always_ff @(posedge clk_i) begin
+    times_q       <= (is_dense || tile_major) ? jobs_of_all : CountBits'(1);
+    rows_each_q   <= is_dense ? 32'd1 : layer_q.rows;
+    padded_each_q <= is_dense ? 32'd1 : layer_q.padded_rows;
     if (state_q == Address) begin
-      weight_rows_o <= (is_dense || tile_major) ? 32'(jobs_of_all) * padded_each : padded_each;
-      record_rows_o <= (is_dense || tile_major) ? 32'(jobs_of_all) * rows_each : rows_each;
+      weight_rows_o <= 32'(times_q) * padded_each_q;
+      record_rows_o <= 32'(times_q) * rows_each_q;
     end
   end
 

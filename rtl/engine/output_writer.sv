@@ -81,7 +81,10 @@ module output_writer
   localparam int unsigned SegmentBits = (Lanes * MAX_BITS > DataBits) ? Lanes * MAX_BITS : DataBits;
   localparam int unsigned SizeBits    = $clog2(SegmentBits + 1);  // a segment's length in bits
 
+  localparam int unsigned LengthBits  = SizeBits - 3;
+
   typedef logic [CountBits-1:0]            count_t;
+  typedef logic [LengthBits-1:0]           length_t;  // in bytes
   typedef logic [ADDR_BITS-1:OffsetBits]   beat_t;    // number of a beat of memory
 
   // ---------------------------------------------------------------- where a segment goes
@@ -90,37 +93,65 @@ module output_writer
   addr_t       addr_q, base_q;   // of the next segment; of the first of its tile or row
   logic [31:0] rows_q;           // to come: of the tile, or of the job
   logic [15:0] tiles_q, groups_q, channels_q, column_tiles_q;
-  count_t      last_columns_q;
 
-  logic        accept, take_job, last_row, last_tile, last_chunk, last_segment;
+  logic        accept, take_job, last_row, last_tile, last_chunk, last_segment, is_tail;
   logic        segment_ready, source_valid;
-  count_t      count;            // words of the segment
-  addr_t       bytes, inner_step, outer_step, next_base;
-  logic        ends_inner;
+  count_t      tail_count;       // words of a row's last segment
+  length_t     bytes, full_bytes_q, tail_bytes_q;  // of it; of a whole one, of the last one of a row
+  addr_t       inner_step, outer_step, next_base;
+  logic [15:0] next_channels;
+  logic        ends_inner, vector_q;
+  logic [2:0]  container_q;
+  logic [Lanes-1:0] live, tail_q;  // words that are the segment's; the tail's
 
   assign job_ready_o     = !busy_q;
   assign take_job        = job_valid_i && job_ready_o;
-  assign source_valid    = vector_i ? vector_valid_i : product_valid_i;
-  assign product_ready_o = busy_q && segment_ready && !vector_i;
-  assign vector_ready_o  = busy_q && segment_ready && vector_i;
+  assign source_valid    = vector_q ? vector_valid_i : product_valid_i;
+  assign product_ready_o = busy_q && segment_ready && !vector_q;
+  assign vector_ready_o  = busy_q && segment_ready && vector_q;
   assign accept          = busy_q && segment_ready && source_valid;
 
   assign last_row     = rows_q == 32'd1;
   assign last_tile    = tiles_q == 16'd1;
   assign last_chunk   = channels_q <= 16'(VectorLanes);
-  assign last_segment = last_row && (vector_i ? last_chunk : last_tile && groups_q == 16'd1);
+  assign last_segment = last_row && (vector_q ? last_chunk : last_tile && groups_q == 16'd1);
 
-  always_comb begin
-    if (vector_i) count = last_chunk ? count_t'(channels_q) : count_t'(VectorLanes);
-    else count = last_tile ? last_columns_q : count_t'(TC);
+  // Settings as they are needed while a job is under way.
+  always_ff @(posedge clk_i) begin
+    vector_q    <= vector_i;
+    container_q <= container_i;
   end
 
   // Products go down a tile's rows and on to the next tile, vectors along a row and on to the next.
-  assign bytes      = ((addr_t'(count) << container_i) + addr_t'(7)) >> 3;
-  assign inner_step = vector_i ? bytes : pitch_i;
-  assign outer_step = vector_i ? pitch_i : bytes;
-  assign ends_inner = vector_i ? last_chunk : last_row;
+  assign bytes      = is_tail ? tail_bytes_q : full_bytes_q;
+  assign inner_step = vector_q ? addr_t'(bytes) : pitch_i;
+  assign outer_step = vector_q ? pitch_i : addr_t'(bytes);
+  assign ends_inner = vector_q ? last_chunk : last_row;
   assign next_base  = base_q + outer_step;
+  assign next_channels = last_chunk ? channels_i : channels_q - 16'(VectorLanes);
+
+  function automatic length_t bytes_of(input count_t words_of, input logic [2:0] container);
+    return length_t'(((SizeBits'(words_of) << container) + SizeBits'(7)) >> 3);
+  endfunction
+
+  always_ff @(posedge clk_i) begin
+    full_bytes_q <= bytes_of(vector_i ? count_t'(VectorLanes) : count_t'(TC), container_i);
+    if (take_job || (accept && vector_q)) begin
+      tail_bytes_q <= bytes_of(tail_count, container_i);
+      tail_q       <= Lanes'((Lanes + 1)'(1) << tail_count) - 1'b1;
+    end
+  end
+
+  always_comb begin
+    if (!take_job) tail_count = count_t'(next_channels);
+    else tail_count = vector_i ? count_t'(channels_i) : count_t'(job_last_columns_i);
+  end
+
+  localparam logic [Lanes-1:0] ProductLanes = Lanes'((Lanes + 1)'(1) << TC) - 1'b1;
+  localparam logic [Lanes-1:0] AllVectorLanes = Lanes'((Lanes + 1)'(1) << VectorLanes) - 1'b1;
+
+  assign is_tail = vector_q ? last_chunk : last_tile;
+  assign live    = is_tail ? tail_q : vector_q ? AllVectorLanes : ProductLanes;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) busy_q <= 1'b0;
@@ -136,12 +167,11 @@ module output_writer
       groups_q       <= groups_i;
       channels_q     <= channels_i;
       column_tiles_q <= job_column_tiles_i;
-      last_columns_q <= count_t'(job_last_columns_i);
     end else if (accept) begin
       addr_q <= ends_inner ? next_base : addr_q + inner_step;
       if (ends_inner) base_q <= next_base;
-      if (vector_i) begin
-        channels_q <= last_chunk ? channels_i : channels_q - 16'(VectorLanes);
+      if (vector_q) begin
+        channels_q <= next_channels;
         if (last_chunk) rows_q <= rows_q - 1'b1;
       end else begin
         rows_q <= last_row ? rows_i : rows_q - 1'b1;
@@ -168,13 +198,13 @@ module output_writer
     end else begin : gen_no_vector
       assign vector = '0;
     end
-    assign words[lane] = (count_t'(lane) >= count) ? '0 : vector_i ? vector : product;
+    assign words[lane] = !live[lane] ? '0 : vector_q ? vector : product;
   end
 
   always_comb begin
     packed_words = '0;
     for (int unsigned lane = 0; lane < Lanes; lane++) begin
-      case (container_i)
+      case (container_q)
         3'd1:    packed_words[2*lane+:2] = words[lane][1:0];
         3'd2:    packed_words[4*lane+:4] = words[lane][3:0];
         3'd3:    packed_words[8*lane+:8] = words[lane][7:0];
@@ -182,8 +212,6 @@ module output_writer
       endcase
     end
   end
-
-  localparam int unsigned LengthBits = SizeBits - 3;
 
   logic                   segment_valid_q;
   logic [SegmentBits-1:0] segment_q;
@@ -202,7 +230,7 @@ module output_writer
   always_ff @(posedge clk_i) begin
     if (segment_ready) begin
       segment_q      <= packed_words;
-      length_q       <= LengthBits'(bytes);
+      length_q       <= bytes;
       segment_addr_q <= addr_q;
     end else if (chunk_ready) begin
       segment_q      <= $bits(segment_q)'({DataBits'(0), segment_q} >> DataBits);
@@ -213,10 +241,17 @@ module output_writer
 
   // ---------------------------------------------------------------- turned to its place in a beat
 
-  logic                     chunk_valid_q, chunk_done;
-  beat_t                    chunk_beat_q;              // that it begins in
-  logic [DataBits-1:0]      chunk_q;
-  logic [BeatBytes-1:0]     chunk_low_q, chunk_high_q; // its bytes in that beat and in the next
+  typedef struct packed {
+    logic                 same;  // it begins in the beat that the one before it ended in
+    logic                 next;  // or in the next one
+    beat_t                beat;  // that it begins in
+    logic [DataBits-1:0]  data;
+    logic [BeatBytes-1:0] high;  // its bytes in the next beat
+    logic [BeatBytes-1:0] low;   // and in that one
+  } chunk_t;
+
+  chunk_t                   chunk_in, chunk;
+  logic                     chunk_valid, chunk_done;
   logic [OffsetBits-1:0]    offset;
   logic [OffsetBits+3:0]    turn;                      // bits to the right that make a turn left
   logic [2*BeatBytes-1:0]   places;
@@ -225,70 +260,94 @@ module output_writer
   assign places      = (chunk_last ? ~({(2 * BeatBytes) {1'b1}} << length_q)
                                    : (2 * BeatBytes)'({BeatBytes{1'b1}})) << offset;
   assign turn        = (OffsetBits + 4)'(DataBits) - {1'b0, offset, 3'b000};
-  assign chunk_ready = !chunk_valid_q || chunk_done;
+  // Where the chunk before ended.
+  beat_t end_beat_q, segment_beat;
+  assign segment_beat = segment_addr_q[ADDR_BITS-1:OffsetBits];
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) chunk_valid_q <= 1'b0;
-    else if (chunk_ready) chunk_valid_q <= segment_valid_q;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (chunk_ready) begin
-      chunk_beat_q                <= segment_addr_q[ADDR_BITS-1:OffsetBits];
-      chunk_q                     <= DataBits'({2{segment_q[DataBits-1:0]}} >> turn);
-      {chunk_high_q, chunk_low_q} <= places;
+    if (segment_valid_q && chunk_ready) begin
+      end_beat_q <= segment_beat + beat_t'(places[2*BeatBytes-1:BeatBytes] != '0);
     end
   end
+
+  assign chunk_in    = '{
+      same: segment_beat == end_beat_q,
+      next: segment_beat == end_beat_q + 1'b1,
+      beat: segment_beat,
+      data: DataBits'({2{segment_q[DataBits-1:0]}} >> turn),
+      high: places[2*BeatBytes-1:BeatBytes],
+      low:  places[BeatBytes-1:0]
+  };
+
+  // What a chunk joins is found out behind registers, before them only whether there is room.
+  skid_buffer #(
+      .Width($bits(chunk_t))
+  ) u_chunk (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (segment_valid_q),
+      .in_ready_o (chunk_ready),
+      .in_data_i  (chunk_in),
+      .out_valid_o(chunk_valid),
+      .out_ready_i(chunk_done),
+      .out_data_o (chunk)
+  );
 
   // ---------------------------------------------------------------- merged into beats
 
   // The beat that may still get bytes; it goes out when it is known whether the next one follows.
   logic                 open_q;
+  logic                 opened_q;  // by the chunk that is there
   beat_t                open_beat_q;
   logic [DataBits-1:0]  open_data_q, merged;
   logic [BeatBytes-1:0] open_strb_q, merged_strb;
 
   logic joins, crosses, flush, emit, emit_last, emit_ready, move;
 
-  assign joins   = !open_q || open_beat_q == chunk_beat_q;
-  assign crosses = chunk_high_q != '0;
-  assign flush   = open_q && !chunk_valid_q && !segment_valid_q && !busy_q;
+  assign joins   = !open_q || chunk.same || opened_q;
+  assign crosses = chunk.high != '0;
+  assign flush   = open_q && !chunk_valid && !segment_valid_q && !busy_q;
 
   // A chunk that does not join sends the open beat out and opens its own; if it crosses, it then
   // joins that one, with the same bytes once more.
-  assign emit       = flush || (chunk_valid_q && (crosses || !joins));
-  assign move       = (chunk_valid_q || flush) && (!emit || emit_ready);
-  assign chunk_done = chunk_valid_q && move && (joins || !crosses);
-  assign emit_last  = flush || (!joins && open_beat_q + 1'b1 != chunk_beat_q);
+  assign emit       = flush || (chunk_valid && (crosses || !joins));
+  assign move       = (chunk_valid || flush) && (!emit || emit_ready);
+  assign chunk_done = chunk_valid && move && (joins || !crosses);
+  assign emit_last  = flush || (!joins && !chunk.next);
 
   always_comb begin
     merged      = open_data_q;
     merged_strb = open_q ? open_strb_q : '0;
-    if (chunk_valid_q && joins) begin
-      merged_strb |= chunk_low_q;
+    if (chunk_valid && joins) begin
+      merged_strb |= chunk.low;
       for (int unsigned place = 0; place < BeatBytes; place++) begin
-        if (chunk_low_q[place]) merged[8*place+:8] = chunk_q[8*place+:8];
+        if (chunk.low[place]) merged[8*place+:8] = chunk.data[8*place+:8];
       end
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) open_q <= 1'b0;
-    else if (move) open_q <= chunk_valid_q;
+    if (!rst_ni) begin
+      open_q   <= 1'b0;
+      opened_q <= 1'b0;
+    end else if (move) begin
+      open_q   <= chunk_valid;
+      opened_q <= chunk_valid && !chunk_done;
+    end
   end
 
   always_ff @(posedge clk_i) begin
     if (move) begin
       if (!joins) begin
-        open_beat_q <= chunk_beat_q;
-        open_data_q <= chunk_q;
-        open_strb_q <= chunk_low_q;
+        open_beat_q <= chunk.beat;
+        open_data_q <= chunk.data;
+        open_strb_q <= chunk.low;
       end else if (crosses) begin
-        open_beat_q <= chunk_beat_q + 1'b1;
-        open_data_q <= chunk_q;
-        open_strb_q <= chunk_high_q;
+        open_beat_q <= chunk.beat + 1'b1;
+        open_data_q <= chunk.data;
+        open_strb_q <= chunk.high;
       end else begin
-        open_beat_q <= chunk_beat_q;
+        open_beat_q <= chunk.beat;
         open_data_q <= merged;
         open_strb_q <= merged_strb;
       end
@@ -296,7 +355,7 @@ module output_writer
   end
 
   beat_t emit_beat, wr_beat;
-  assign emit_beat = open_q ? open_beat_q : chunk_beat_q;
+  assign emit_beat = open_q ? open_beat_q : chunk.beat;
 
   skid_buffer #(
       .Width($bits(beat_t) + DataBits + BeatBytes + 1)
@@ -312,7 +371,7 @@ module output_writer
   );
 
   assign wr_addr_o = {wr_beat, {OffsetBits{1'b0}}};
-  assign idle_o    = !busy_q && !segment_valid_q && !chunk_valid_q && !open_q && !wr_valid_o
+  assign idle_o    = !busy_q && !segment_valid_q && !chunk_valid && !open_q && !wr_valid_o
       && wr_idle_i;
 
   // ---------------------------------------------------------------- assertions
@@ -329,7 +388,7 @@ module output_writer
   `CASC_ASSERT(SettingsStable, !$past(rst_ni && busy_q) || $stable({vector_i, container_i, rows_i,
       pitch_i, groups_i, channels_i}))
   // What is not whole bytes ends a row.
-  `CASC_ASSERT(WholeBytes, !accept || (addr_t'(count) << container_i) == bytes << 3
+  `CASC_ASSERT(WholeBytes, !accept || (addr_t'($countones(live)) << container_i) == addr_t'(bytes) << 3
       || (vector_i ? last_chunk : last_tile && groups_q == 16'd1))
 
 endmodule

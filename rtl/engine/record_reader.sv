@@ -8,7 +8,7 @@
 // order group, column tile; lanes of columns that the tile lacks are 0. It stands until it is taken,
 // after the tile's last row, while the next tile's records are read.
 //
-// Jobs (ready/valid): layer_i must be stable from a job's taking until idle_o; a job is taken when the
+// Jobs (ready/valid): layer_i must be stable from a job's offer until idle_o; a job is taken when the
 // last one's last record has been.
 // Throughput: a record a cycle, a column tile in TC + 1 cycles.
 // Numbers:    see channel_settings.
@@ -55,24 +55,34 @@ module record_reader
 
   // ---------------------------------------------------------------- records of a job, one by one
 
+  // Constants of the layer, a cycle behind it.
+  logic [15:0] last_tile_q, last_group_q;
+  logic [7:0]  tail_column_q;  // of a group's last tile
+  logic [31:0] channels_q;     // of the job
+
+  // Groups and columns are at most 16 bits each, output channels as well: the product is.
+  always_ff @(posedge clk_i) begin
+    last_tile_q   <= layer_i.column_tiles - 1'b1;
+    last_group_q  <= layer_i.groups - 1'b1;
+    tail_column_q <= layer_i.last_columns - 1'b1;
+    channels_q    <= 32'(layer_i.groups) * 32'(layer_i.columns);
+  end
+
   logic                busy_q, command_q;
   addr_t               base_q;
-  logic [31:0]         channels;   // of the job
   logic [15:0]         group_q, tile_q;
   logic [7:0]          column_q;
   logic [PartBits-1:0] part_q;     // of the beat
   logic                last_tile, last_column, last_record, take, settings_ready;
 
-  // Groups and columns are at most 16 bits each, output channels as well: the product is.
-  assign channels    = 32'(layer_i.groups) * 32'(layer_i.columns);
   assign cmd_valid_o = command_q;
   assign cmd_addr_o  = base_q;
-  assign cmd_beats_o = BEATS_BITS'((channels + 32'(BeatRecords - 1)) / BeatRecords);
+  assign cmd_beats_o = BEATS_BITS'((channels_q + 32'(BeatRecords - 1)) / BeatRecords);
   assign job_ready_o = !busy_q;
 
-  assign last_tile   = tile_q == layer_i.column_tiles - 1'b1;
-  assign last_column = column_q == (last_tile ? layer_i.last_columns : 8'(TC)) - 1'b1;
-  assign last_record = last_column && last_tile && group_q == layer_i.groups - 1'b1;
+  assign last_tile   = tile_q == last_tile_q;
+  assign last_column = column_q == (last_tile ? tail_column_q : 8'(TC - 1));
+  assign last_record = last_column && last_tile && group_q == last_group_q;
   assign take        = busy_q && data_valid_i && settings_ready;
   // The last record may leave the rest of its beat.
   assign data_ready_o = busy_q && settings_ready
@@ -132,14 +142,17 @@ module record_reader
 
   // ---------------------------------------------------------------- a tile's registers
 
-  logic [7:0]                   filled_q;
+  logic [7:0]                   filled_q, columns_q;  // columns of the tile, a cycle behind its number
   logic [15:0]                  filled_tile_q;
   logic                         full, move;
   logic [TC-1:0][BIAS_BITS-1:0] bias_q;
   shift_t [TC-1:0]              shift_q;
 
-  assign full = filled_q
-      == ((filled_tile_q == layer_i.column_tiles - 1'b1) ? layer_i.last_columns : 8'(TC));
+  always_ff @(posedge clk_i) begin
+    columns_q <= (filled_tile_q == last_tile_q) ? layer_i.last_columns : 8'(TC);
+  end
+
+  assign full          = filled_q == columns_q;
   assign move          = full && filled_q != '0 && (!out_valid_o || out_ready_i);
   assign setting_ready = !full || filled_q == '0;
 
@@ -151,7 +164,7 @@ module record_reader
     end else begin
       if (move) begin
         filled_q      <= '0;
-        filled_tile_q <= (filled_tile_q == layer_i.column_tiles - 1'b1) ? '0
+        filled_tile_q <= (filled_tile_q == last_tile_q) ? '0
                                                                         : filled_tile_q + 1'b1;
       end else if (setting_valid && setting_ready) begin
         filled_q <= filled_q + 1'b1;

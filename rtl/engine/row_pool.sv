@@ -61,32 +61,32 @@ module row_pool
   // A line is cut into parts as long as from a window to the next; lines into parts likewise. A part
   // is a window, or with overlaps_i a window with the next part's first pixel.
   logic        pools, take, emits;
-  logic        first_x, first_y, begins_x, begins_y, ends_line, ends_map, last_line;
+  logic        first_x_q, first_y_q, begins_x, begins_y, ends_line_q, ends_map, last_line;
   logic        shares_x, shares_y, done_x, done_y, wanted_x, wanted_y;
-  logic [3:0]  last;               // of a part
+  logic [3:0]  last_q;             // of a part
+  logic        more_x_q, more_y_q; // more windows of the line, lines of windows, are wanted
+  logic [15:0] last_window_q, last_above_q;
   logic [3:0]  x_q, y_q;           // in the part
-  logic [15:0] pixel_q, line_q;    // in the line, in the map
+  logic [15:0] pixel_q;            // in the line
   logic [15:0] window_q, above_q;  // windows of the line, lines of windows that ended
-  logic [31:0] row_q, last_rows_q; // where the last line begins
+  logic [31:0] row_q, last_rows_q; // in the map; where the last line begins
+  logic [31:0] last_row_q;
+  logic [15:0] before_last_q;      // pixel of a line
 
   assign idle_o    = row_q == '0;
   assign pools     = size_i > 4'd1;
-  assign last      = size_i - 4'd1 - 4'(overlaps_i);
-  assign first_x   = pixel_q == '0;
-  assign first_y   = line_q == '0;
-  assign begins_x  = first_x || x_q == '0;
-  assign begins_y  = first_y || y_q == '0;
-  assign ends_line = pixel_q == line_i - 1'b1;
-  assign ends_map  = row_q == rows_i - 1'b1;
+  assign begins_x  = first_x_q || x_q == '0;
+  assign begins_y  = first_y_q || y_q == '0;
+  assign ends_map  = row_q == last_row_q;
   assign last_line = row_q >= last_rows_q;
 
   // A part's first pixel is the last one of the window before.
-  assign shares_x = overlaps_i && x_q == '0 && !first_x;
-  assign shares_y = overlaps_i && y_q == '0 && !first_y;
-  assign done_x   = shares_x || ends_line || (!overlaps_i && x_q == last);
-  assign done_y   = shares_y || last_line || (!overlaps_i && y_q == last);
-  assign wanted_x = done_x && window_q < width_i;
-  assign wanted_y = done_y && above_q < height_i;
+  assign shares_x = overlaps_i && x_q == '0 && !first_x_q;
+  assign shares_y = overlaps_i && y_q == '0 && !first_y_q;
+  assign done_x   = shares_x || ends_line_q || (!overlaps_i && x_q == last_q);
+  assign done_y   = shares_y || last_line || (!overlaps_i && y_q == last_q);
+  assign wanted_x = done_x && more_x_q;
+  assign wanted_y = done_y && more_y_q;
   assign emits    = wanted_x && wanted_y;
 
   assign out_valid_o = in_valid_i && (!pools || emits);
@@ -98,29 +98,42 @@ module row_pool
       row_q    <= '0;
       pixel_q  <= '0;
       window_q <= '0;
-      line_q   <= '0;
       above_q  <= '0;
     end else if (take) begin
       row_q    <= ends_map ? '0 : row_q + 1'b1;
-      pixel_q  <= ends_line ? '0 : pixel_q + 1'b1;
-      window_q <= ends_line ? '0 : window_q + 16'(done_x);
-      if (ends_line) begin
-        line_q  <= ends_map ? '0 : line_q + 1'b1;
-        above_q <= ends_map ? '0 : above_q + 16'(done_y);
-      end
+      pixel_q  <= ends_line_q ? '0 : pixel_q + 1'b1;
+      window_q <= ends_line_q ? '0 : window_q + 16'(done_x);
+      if (ends_line_q) above_q <= ends_map ? '0 : above_q + 16'(done_y);
     end
   end
 
   // Between maps these follow the settings.
   always_ff @(posedge clk_i) begin
-    last_rows_q <= rows_i - 32'(line_i);
+    last_rows_q   <= rows_i - 32'(line_i);
+    last_row_q    <= rows_i - 1'b1;
+    before_last_q <= line_i - 16'd2;
+    last_q        <= size_i - 4'd1 - 4'(overlaps_i);
+    last_window_q <= width_i - 1'b1;
+    last_above_q  <= height_i - 1'b1;
     if (row_q == '0 && !take) begin
-      x_q <= 4'(pad_i);
-      y_q <= 4'(pad_i);
+      x_q         <= 4'(pad_i);
+      y_q         <= 4'(pad_i);
+      first_x_q   <= 1'b1;
+      first_y_q   <= 1'b1;
+      more_x_q    <= 1'b1;
+      more_y_q    <= 1'b1;
+      ends_line_q <= line_i == 16'd1;
     end else if (take) begin
-      x_q <= ends_line ? 4'(pad_i) : (x_q == last) ? '0 : x_q + 1'b1;
+      x_q         <= ends_line_q ? 4'(pad_i) : (x_q == last_q) ? '0 : x_q + 1'b1;
+      first_x_q   <= ends_line_q;
+      ends_line_q <= ends_line_q ? line_i == 16'd1 : pixel_q == before_last_q;
+      if (ends_line_q) first_y_q <= ends_map;
+      more_x_q    <= ends_line_q || (more_x_q && !(done_x && window_q == last_window_q));
+      if (ends_line_q) begin
+        more_y_q <= ends_map || (more_y_q && !(done_y && above_q == last_above_q));
+      end
       if (ends_map) y_q <= 4'(pad_i);
-      else if (ends_line) y_q <= (y_q == last) ? '0 : y_q + 1'b1;
+      else if (ends_line_q) y_q <= (y_q == last_q) ? '0 : y_q + 1'b1;
     end
   end
 
@@ -150,7 +163,7 @@ module row_pool
 
   always_comb begin
     next_window = AddrBits'(window_q);
-    if (take && done_x) next_window = ends_line ? '0 : AddrBits'(window_q + 1'b1);
+    if (take && done_x) next_window = ends_line_q ? '0 : AddrBits'(window_q + 1'b1);
   end
 
   ram_1r1w #(
@@ -170,9 +183,9 @@ module row_pool
   assign unused_bits = ^{in_words_i, window_q};
 
   `CASC_ASSERT(WindowsFit, !take || 32'(width_i) <= Width)
-  `CASC_ASSERT(WholeLines, !take || !ends_map || ends_line)
-  `CASC_ASSERT(LinesLong, !take || line_i > 16'(last))
-  `CASC_ASSERT(OneWindowEnds, !take || !ends_line || !shares_x || window_q + 1'b1 >= width_i)
+  `CASC_ASSERT(WholeLines, !take || !ends_map || ends_line_q)
+  `CASC_ASSERT(LinesLong, !take || line_i > 16'(last_q))
+  `CASC_ASSERT(OneWindowEnds, !take || !ends_line_q || !shares_x || window_q + 1'b1 >= width_i)
   `CASC_ASSERT(SettingsStable, !$past(rst_ni && (row_q != '0)) || row_q == '0
       || $stable({size_i, overlaps_i, pad_i, line_i, rows_i, width_i, height_i, signed_i}))
 

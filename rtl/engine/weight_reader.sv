@@ -12,7 +12,7 @@
 // whose tile does not fit come in segments of depth, again for every row tile (weight_runs).
 //
 // Jobs (ready/valid) follow each other without a gap: the next one's weights are loaded while the
-// last one's are used. layer_i must be stable from a job's taking until idle_o.
+// last one's are used. layer_i must be stable from a job's offer until idle_o.
 // fits_o says, for layer_i, that the buffer holds a column tile, or a segment of one.
 //
 // Throughput: a column a cycle from the ring. Loading: a block of 128 weights in the longer of
@@ -225,39 +225,50 @@ module weight_reader
 
   localparam int unsigned RowBits  = $clog2(Rows);
   localparam int unsigned AddrBits = $clog2(BufferWords);
+  localparam int unsigned PosBits  = AddrBits + 2;
 
-  logic [31:0]         stored_q, freed, word;  // counted since reset, modulo 2**32
-  logic signed [31:0]  held;
+  typedef logic [PosBits-1:0] pos_t;  // words since reset, modulo 2**PosBits
+
+  pos_t                stored_q, stored_d, freed, word;
+  logic signed [PosBits-1:0] held;
   logic                unused_word;
   logic [PartBits-1:0] part_q;
-  logic                room, store;
+  logic                last_part_q;  // it is the block's last
+  logic                room_q, store;
   logic [7:0]          live, live_q, live_qq;
   logic                missing, missing_q, missing_qq;
   logic                read_valid, valid_q, valid_qq, enable;
   logic [TP-1:0][WeightBits-1:0] words;
 
-  assign unused_word = ^word[31:AddrBits];
+  assign unused_word = ^word[PosBits-1:AddrBits];
 
   // Negative while the rest of a block is stored whose words were all used.
-  assign held      = $signed(stored_q - freed);
-  assign room      = held <= $signed(32'(BufferWords - RowWords));
-  assign store     = cut_valid && room;
-  assign cut_ready = room && part_q == PartBits'(Parts - 1);
+  assign held      = $signed(stored_d - freed);
+  assign stored_d  = store ? stored_q + PosBits'(RowWords) : stored_q;
+  assign store     = cut_valid && room_q;
+  assign cut_ready = room_q && last_part_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       stored_q <= '0;
       part_q   <= '0;
-    end else if (store) begin
-      stored_q <= stored_q + 32'(RowWords);
-      part_q   <= (part_q == PartBits'(Parts - 1)) ? '0 : part_q + 1'b1;
+      room_q   <= 1'b0;
+      last_part_q <= Parts == 1;
+    end else begin
+      stored_q <= stored_d;
+      room_q   <= held <= $signed(PosBits'(BufferWords - RowWords));
+      if (store) begin
+        part_q      <= last_part_q ? '0 : part_q + 1'b1;
+        last_part_q <= Parts == 1 || (!last_part_q && 32'(part_q) == Parts - 2);
+      end
     end
   end
 
   weight_player #(
       .TR(TR),
       .TP(TP),
-      .TC(TC)
+      .TC(TC),
+      .PosBits(PosBits)
   ) u_player (
       .clk_i,
       .rst_ni,
@@ -312,7 +323,7 @@ module weight_reader
       && !valid_qq;
 
   `CASC_ASSERT_STREAM(Weight, weight_valid_o, weight_ready_i, weight_data_o)
-  `CASC_ASSERT(RingHolds, held <= $signed(32'(BufferWords)))
+  `CASC_ASSERT(RingHolds, held <= $signed(PosBits'(BufferWords)))
   `CASC_ASSERT(TakenJobFits, !(job_valid_i && job_ready_o) || fits_o)
 
 endmodule

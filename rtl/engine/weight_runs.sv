@@ -26,7 +26,7 @@ module weight_runs
 
     input  logic        job_valid_i,
     output logic        job_ready_o,
-    input  descriptor_t layer_i,  // stable from the job's taking to its last run
+    input  descriptor_t layer_i,  // stable from the job's offer to its last run
     input  logic [31:0] rows_i,   // 1..: belongs to the job
 
     output logic               run_valid_o,
@@ -42,6 +42,19 @@ module weight_runs
   localparam int unsigned WordBits = RunBits + BlockBits;  // of a weight's number in the layer
   typedef logic [WordBits-1:0] word_t;
 
+  // Constants of the layer, a cycle behind it.
+  logic        segmented_q;
+  logic [15:0] last_tile_q, last_segment_q, last_group_q;
+  logic [7:0]  tail_column_q;  // of a group's last tile
+
+  always_ff @(posedge clk_i) begin
+    segmented_q    <= layer_i.segments > 16'd1;
+    last_tile_q    <= layer_i.column_tiles - 1'b1;
+    last_segment_q <= layer_i.segments - 1'b1;
+    last_group_q   <= layer_i.groups - 1'b1;
+    tail_column_q  <= layer_i.last_columns - 1'b1;
+  end
+
   logic        busy_q;
   logic [31:0] rows_q, rows_left_q;
   logic [15:0] group_q, tile_q, segment_q;
@@ -50,17 +63,16 @@ module weight_runs
   word_t       segment_word_q;  // the segment's first weight of the tile's first column
   word_t       word_q;          // of the column
 
-  logic  segmented, last_tile, last_column, last_segment, last_rows, last_group;
+  logic  last_tile, last_column, last_segment, last_rows, last_group;
   logic  take;
   word_t depth, end_word, next_tile;
 
-  assign segmented    = layer_i.segments > 16'd1;
   assign depth        = word_t'(layer_i.depth);
-  assign last_tile    = tile_q == layer_i.column_tiles - 1'b1;
-  assign last_column  = column_q == (last_tile ? layer_i.last_columns : 8'(TC)) - 1'b1;
-  assign last_segment = segment_q == layer_i.segments - 1'b1;
+  assign last_tile    = tile_q == last_tile_q;
+  assign last_column  = column_q == (last_tile ? tail_column_q : 8'(TC - 1));
+  assign last_segment = segment_q == last_segment_q;
   assign last_rows    = rows_left_q <= 32'(TR);
-  assign last_group   = group_q == layer_i.groups - 1'b1;
+  assign last_group   = group_q == last_group_q;
 
   assign end_word  = word_q - 1'b1
       + (last_segment ? word_t'(layer_i.last_segment_depth) : word_t'(layer_i.segment_depth));
@@ -69,8 +81,8 @@ module weight_runs
 
   assign job_ready_o = !busy_q;
   assign run_valid_o = busy_q;
-  assign run_first_o = segmented ? RunBits'(word_q >> BlockBits) : '0;
-  assign run_count_o = segmented
+  assign run_first_o = segmented_q ? RunBits'(word_q >> BlockBits) : '0;
+  assign run_count_o = segmented_q
       ? RunBits'(end_word >> BlockBits) - RunBits'(word_q >> BlockBits) + 1'b1
       : RunBits'(layer_i.weight_blocks);
   assign take        = busy_q && run_ready_i;
@@ -81,7 +93,7 @@ module weight_runs
     end else if (!busy_q) begin
       busy_q <= job_valid_i;
     end else if (take) begin
-      busy_q <= segmented && !(last_column && last_segment && last_rows && last_tile && last_group);
+      busy_q <= segmented_q && !(last_column && last_segment && last_rows && last_tile && last_group);
     end
   end
 

@@ -64,6 +64,8 @@ module weight_planes
   localparam logic [PartBits-1:0] LastPart = PartBits'(Parts - 1);
 
   logic [CountBits-1:0] position_q;  // the bit position of the word that the next beat brings
+  logic [MaxBits-1:0]   places_q;    // from that one on
+  logic [Parts-1:0]     of_part_q;   // one bit: part_q
   logic [CountBits-1:0] last_position;
   logic [PartBits-1:0]  part_q;
   logic                 in_low;      // the next beat is one of the low plane's
@@ -83,12 +85,18 @@ module weight_planes
     if (!rst_ni) begin
       position_q  <= '0;
       part_q      <= '0;
+      places_q    <= '1;
+      of_part_q   <= Parts'(1);
       out_valid_o <= 1'b0;
     end else begin
       if (room) out_valid_o <= take && last_beat;
       if (take) begin
-        part_q <= (part_q == LastPart) ? '0 : part_q + 1'b1;
-        if (part_q == LastPart) position_q <= last_beat ? '0 : position_q + 1'b1;
+        part_q    <= (part_q == LastPart) ? '0 : part_q + 1'b1;
+        of_part_q <= (part_q == LastPart) ? Parts'(1) : Parts'({of_part_q, 1'b0});
+        if (part_q == LastPart) begin
+          position_q <= last_beat ? '0 : position_q + 1'b1;
+          places_q   <= last_beat ? '1 : places_q << 1;
+        end
       end
     end
   end
@@ -107,7 +115,7 @@ module weight_planes
       assign places[lane] = in_low ? low_bit : high_bit ^ borrow;
 
       always_ff @(posedge clk_i) begin
-        if (take && part_q == PartBits'(lane / BeatBits)) begin
+        if (take && of_part_q[lane/BeatBits]) begin
           borrow_q[lane] <= in_low ? low_bit : borrow && !high_bit;
         end
       end
@@ -122,7 +130,7 @@ module weight_planes
   always_ff @(posedge clk_i) begin
     for (int unsigned lane = 0; lane < Lanes; lane++) begin
       for (int unsigned place = 0; place < MaxBits; place++) begin
-        if (take && part_q == PartBits'(lane / BeatBits) && CountBits'(place) >= position_q) begin
+        if (take && of_part_q[lane/BeatBits] && places_q[place]) begin
           out_words_o[lane][place] <= places[lane];
         end
       end

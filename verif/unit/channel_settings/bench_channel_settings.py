@@ -17,7 +17,7 @@ from verif.common.word_bench import IntArray, WordBench
 SHIFTS = 32
 SHIFT_BITS = 5
 BEATS = 200
-LATENCY = 2
+LATENCY = 3
 FULL = Format(BIAS_BITS, 0)
 SMALL = Format(CORRECTION_BITS, 0)
 
@@ -122,7 +122,7 @@ async def every_window_and_shift(dut: Any) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def full_rate(dut: Any) -> None:
-    """Without stalls: one beat a cycle, the stated latency; a blocked output keeps two beats."""
+    """Without stalls: one beat a cycle, the stated latency; a blocked output keeps three beats."""
     bench = Bench(dut)
     await bench.testbench.start()
     bench.send(bench.random_items(BEATS))

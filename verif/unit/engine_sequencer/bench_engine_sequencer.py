@@ -445,7 +445,7 @@ async def ended_early(dut: Any) -> None:
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def cycle_counts(dut: Any) -> None:
-    """Exact cycles: two from an image's jobs to the next one's, five from a step to the next."""
+    """Exact cycles: two from an image's jobs to the next one's, six from a step to the next."""
     bench = Bench(dut)
     await bench.start()
     bench.stall("full_rate")
@@ -460,5 +460,5 @@ async def cycle_counts(dut: Any) -> None:
         mine = taken[layer * images : (layer + 1) * images]
         assert [b - a for a, b in itertools.pairwise(mine)] == [2] * (images - 1)
         if layer and images == 20:
-            assert mine[0] - bench.report.ends[layer - 1] == 5
+            assert mine[0] - bench.report.ends[layer - 1] == 6
     assert all(board.compared for part, board in bench.boards.items() if part != "table")
